@@ -1,0 +1,42 @@
+# `make demo` runs the sample crawl to a report and a small model; `make test` and `make check` need nothing set up before.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: demo test check peers clean
+
+demo: $(STAMP)
+	$(BIN)/crawlmill run dag.yaml
+	$(BIN)/crawlmill generate "The function" --output runs/demo --max-new-tokens 40
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+peers: .peers/.installed
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.peers/.installed: ../shared/peers/requirements.txt
+	test -x .peers/bin/python || $(PYTHON) -m venv .peers
+	.peers/bin/pip install --quiet --upgrade pip
+	.peers/bin/pip install --quiet -r $<
+	touch $@
+
+clean:
+	rm -rf $(VENV) .peers runs

@@ -1,0 +1,287 @@
+"""The command line: run, plan, why, report, explain, sample, generate, verify.
+
+Exit 0: done. 2: the DAG or a flag is wrong, nothing ran. 1: the run failed; what was finished stays.
+`--json` prints one machine-readable object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import store
+from pipeline.artifact import open_artifact, verify
+from pipeline.backend import Backend, LocalBackend
+from pipeline.dag import load_dag
+from pipeline.errors import CrawlmillError, DagError, DataError, RunError
+from pipeline.explain import explain, format_fate
+from pipeline.plan import Plan, make_plan, why
+from pipeline.progress import open_progress
+from pipeline.run_summary import RUN_JSON, now, summarise, write_page, write_summary
+from pipeline.runner import Execution
+from pipeline.stage_loader import check_packages_are_ours
+from pipeline.store import Folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        check_packages_are_ours()
+        return int(args.verb(args))
+    except DagError as error:
+        return _fail(args, error, 2)
+    except CrawlmillError as error:
+        return _fail(args, error, 1)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished stays, and the next run resumes", file=sys.stderr)
+        return 1
+
+
+def _fail(args: argparse.Namespace, error: CrawlmillError, code: int) -> int:
+    if args.json:
+        fields = ("where", "found", "expected", "mend")
+        print(json.dumps({"error": {name: getattr(error, name) for name in fields}, "exit": code}))
+    else:
+        print(f"crawlmill: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crawlmill", description="From crawl to trained model in one DAG, on Ray.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, function: Any, about: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=about, description=about)
+        sub.set_defaults(verb=function)
+        sub.add_argument("--json", action="store_true", help="print one machine-readable object")
+        return sub
+
+    def dag_verb(name: str, function: Any, about: str) -> argparse.ArgumentParser:
+        sub = verb(name, function, about)
+        sub.add_argument("dag", help="the DAG file, such as dag.yaml")
+        sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides",
+                         help="override a field, as in steps.crawl.with.num_shards=1")  # fmt: skip
+        return sub
+
+    run = dag_verb("run", _run, "Run what is not fresh, and write the report.")
+    run.add_argument("--address", help="a Ray cluster to run on (`auto` on one of its nodes); default: a local Ray")
+    run.add_argument("--workers", type=_positive, help="tasks at a time of the local Ray; default: one per CPU")
+    run.add_argument("--in-process", action="store_true", help="run every task in this process, without Ray")
+    run.add_argument("--plain", action="store_true", help="plain lines instead of the live display")
+    dag_verb("plan", _plan, "Show what would run, what is fresh, and why.")
+    dag_verb("why", _why, "Show what makes a step run.").add_argument("step")
+    verb("report", _report, "Write the report page of the last run again.").add_argument("output")
+    about_document = verb("explain", _explain, "Tell one document's fate.")
+    about_document.add_argument("url", help="its URL, or its id in hexadecimal")
+    about_document.add_argument("--output", default="runs/demo", help="the output folder of the run")
+    verb("verify", _verify, "Check every file of the last run against its manifest.").add_argument("output")
+    sample = verb("sample", _sample, "Write the sample crawl as WARC files.")
+    sample.add_argument("folder")
+    generate = verb("generate", _generate, "Sample text from a trained model.")
+    generate.add_argument("prompt")
+    generate.add_argument("--output", default="runs/demo", help="the output folder of the run, or a model artifact")
+    generate.add_argument("--max-new-tokens", type=_positive, default=100)
+    generate.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest token")
+    generate.add_argument("--top-k", type=int, default=50, help="0: all tokens")
+    generate.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1")
+    return int(text)
+
+
+def _run(args: argparse.Namespace) -> int:
+    started, start = now(), time.perf_counter()
+    plan = make_plan(load_dag(args.dag, args.overrides))
+    with _locked(plan.output), _backend(args) as backend:
+        kind = "silent" if args.json else "plain" if args.plain else "auto"
+        with open_progress(kind, sys.stdout) as progress:
+            execution = Execution(plan=plan, backend=backend, progress=progress)
+            try:
+                execution.run()
+            except (CrawlmillError, OSError, KeyboardInterrupt) as error:
+                write_summary(plan.output, summarise(execution, started, "failed", str(error) or type(error).__name__))
+                raise
+        run = summarise(execution, started, "done", None)
+        if plan.segments or not plan.output.exists(RUN_JSON):
+            write_summary(plan.output, run)
+    if args.json:
+        print(json.dumps(run))
+        return 0
+    page = plan.output.join("index.html")
+    if not plan.segments:
+        print(f"nothing to do: all {len(plan.steps)} steps are fresh ({time.perf_counter() - start:.1f} s)")
+    print(f"report: {page}")
+    return 0
+
+
+@contextlib.contextmanager
+def _backend(args: argparse.Namespace) -> Iterator[Any]:
+    """A function that opens the backend at its first call; what it opened is closed at the end."""
+    opened: list[Backend] = []
+
+    def open_once() -> Backend:
+        if not opened:
+            if args.in_process:
+                opened.append(LocalBackend())
+            else:
+                from pipeline.ray_backend import RayBackend
+
+                opened.append(RayBackend(address=args.address, num_workers=args.workers))
+        return opened[0]
+
+    try:
+        yield open_once
+    finally:
+        for backend in opened:
+            backend.close()
+
+
+@contextlib.contextmanager
+def _locked(output: Folder) -> Iterator[None]:
+    """Keep a second run out of a local output folder; the lock goes with the process."""
+    if store.is_remote(output.location):
+        yield
+        return
+    folder = output.local_path()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                "another run is writing here", where=str(folder), expected="one run at a time per output folder",
+                mend="Wait for it, or choose another `output`.",
+            ) from error  # fmt: skip
+        yield
+
+
+def _plan(args: argparse.Namespace) -> int:
+    plan = make_plan(load_dag(args.dag, args.overrides))
+    if args.json:
+        steps = [
+            {
+                "step": name, "state": p.state, "reason": p.reason, "fingerprint": p.fingerprint,
+                "written_with": p.written_with, "num_shards": len(plan.source_shards.get(name, ())),
+            }
+            for name, p in plan.steps.items()
+        ]  # fmt: skip
+        print(json.dumps({"steps": steps, "segments": [[s.name for s in g.chain] for g in plan.segments]}))
+        return 0
+    width = max(map(len, plan.steps))
+    for name, planned in plan.steps.items():
+        print(f"{name:{width}}  {planned.state:8}  {planned.reason}")
+    for segment in plan.segments:
+        print("will run: " + " + ".join(step.name for step in segment.chain))
+    if not plan.segments:
+        print("nothing to do: every step is fresh")
+    return 0
+
+
+def _why(args: argparse.Namespace) -> int:
+    plan = make_plan(load_dag(args.dag, args.overrides))
+    _check_step(plan, args.step)
+    lines = why(plan, args.step)
+    print(json.dumps({"step": args.step, "because": lines}) if args.json else "\n".join(lines))
+    return 0
+
+
+def _check_step(plan: Plan, step: str) -> None:
+    if step not in plan.steps:
+        from pipeline.errors import close_match
+
+        raise DagError(f"no step {step!r}", where=plan.dag.path, expected=f"one of {', '.join(plan.steps)}",
+                       mend=close_match(step, plan.steps))  # fmt: skip
+
+
+def _last_run(output: str) -> tuple[Folder, dict[str, Any]]:
+    folder = Folder(output)
+    if not folder.exists(RUN_JSON):
+        raise DataError(
+            "no run.json", where=output, expected="the output folder of a run", mend="Run `crawlmill run` first."
+        )
+    run: dict[str, Any] = json.loads(folder.read_bytes(RUN_JSON))
+    return folder, run
+
+
+def _report(args: argparse.Namespace) -> int:
+    folder, run = _last_run(args.output)
+    page = write_page(folder, run)
+    print(json.dumps({"report": page}) if args.json else f"report: {page}")
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    folder, _ = _last_run(args.output)
+    fates = explain(folder, args.url)
+    if args.json:
+        print(json.dumps([fate.to_json() for fate in fates]))
+    else:
+        print("\n\n".join(format_fate(fate) for fate in fates))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    folder, run = _last_run(args.output)
+    problems, num_files = [], 0
+    for name in dict.fromkeys(step["artifact"] for step in run["steps"] if step["artifact"]):
+        artifact = open_artifact(folder.child(name))
+        if artifact is None:
+            problems.append(f"{folder.join(name)}: no artifact.json; expected a finished artifact")
+            continue
+        num_files += len(artifact.manifest["files"])
+        problems += verify(artifact)
+    if args.json:
+        print(json.dumps({"files": num_files, "problems": problems}))
+    else:
+        print("\n".join(problems) if problems else f"{num_files} files are as their manifests say")
+    return 1 if problems else 0
+
+
+def _sample(args: argparse.Namespace) -> int:
+    importlib.import_module("stages.sample.build").write_sample_crawl(Path(args.folder))
+    print(json.dumps({"folder": args.folder}) if args.json else f"sample crawl: {args.folder}")
+    return 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    pieces = importlib.import_module("pretrain.generate").run(
+        _model_artifact(args.output), args.prompt, args.max_new_tokens, args.temperature, args.top_k, args.seed
+    )
+    if args.json:
+        print(json.dumps({"prompt": args.prompt, "text": "".join(pieces)}))
+        return 0
+    print(args.prompt, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def _model_artifact(output: str) -> str:
+    if open_artifact(Folder(output)) is not None:
+        return output
+    folder, run = _last_run(output)
+    models = [s["artifact"] for s in run["steps"] if s["produces"] == "model" and s["artifact"]]
+    if not models:
+        raise DataError(
+            "no trained model", where=output, expected="a run whose DAG has a pretrain.train step that finished"
+        )
+    return folder.join(models[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

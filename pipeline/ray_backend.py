@@ -1,0 +1,89 @@
+"""Tasks on Ray: a local instance on loopback by default, or the cluster at an address.
+
+One Ray task per shard, a bounded number in flight; only a task's description and its small result pass through Ray's
+object store, never documents. A task whose worker dies is run again by Ray, and finds what it had committed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.backend import ONE_THREAD, use_one_thread
+from pipeline.dag import Resources
+from pipeline.errors import RunError
+
+MAX_RETRIES = 4  # of a task whose worker died; an error the task raises is not retried
+IN_FLIGHT_PER_CPU = 2
+_OBJECT_STORE_BYTES = 128 << 20  # holds task descriptions and small results only
+_EXCLUDES = [".venv", ".peers", "runs", ".git", "*.parquet", "*.arrow", "*.warc*", "__pycache__"]
+
+
+class RayBackend:
+    """A connection to Ray; `close` ends the local instance or leaves the cluster."""
+
+    def __init__(self, address: str | None = None, num_workers: int | None = None) -> None:
+        use_one_thread()
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        try:
+            if address is None:
+                cpus = num_workers or os.cpu_count() or 1
+                ray.init(
+                    num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
+                    object_store_memory=_OBJECT_STORE_BYTES, logging_level="ERROR",
+                )  # fmt: skip
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=cluster_environment())
+        except ConnectionError as error:
+            raise RunError(
+                f"no Ray cluster answered ({error})", where=f"--address {address}",
+                expected="the address of a running cluster's head node, or `auto` on one of its nodes",
+            ) from error  # fmt: skip
+        self.num_workers = num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def run(
+        self, function: Callable[[Any], Any], items: Sequence[Any], resources: Resources
+    ) -> Iterator[tuple[int, Any]]:
+        options = {"num_cpus": resources.num_cpus, "max_retries": MAX_RETRIES}
+        if resources.memory_gib:
+            options["memory"] = int(resources.memory_gib * (1 << 30))
+        remote = self._ray.remote(**options)(function)
+        waiting = iter(enumerate(items))
+        running: dict[Any, int] = {}
+        limit = self.num_workers * IN_FLIGHT_PER_CPU
+        while True:
+            while len(running) < limit and (entry := next(waiting, None)) is not None:
+                running[remote.remote(entry[1])] = entry[0]
+            if not running:
+                return
+            done, _ = self._ray.wait(list(running), num_returns=1)
+            for reference in done:
+                yield running.pop(reference), self._result(reference)
+
+    def _result(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, ValueError) else error from None
+        except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.OutOfMemoryError) as error:
+            raise RunError(
+                f"a worker died {MAX_RETRIES + 1} times on the same task ({type(error).__name__})", where="Ray",
+                expected="a task that fits the worker's memory", mend="Raise resources.memory_gib, or read Ray's log.",
+            ) from error  # fmt: skip
+
+    def close(self) -> None:
+        self._ray.shutdown()
+
+
+def cluster_environment() -> dict[str, Any]:
+    """The runtime environment of a cluster's workers: thread limits, and the checkout when this runs from one."""
+    environment: dict[str, Any] = {"env_vars": dict(ONE_THREAD)}
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        environment |= {"working_dir": str(checkout), "excludes": _EXCLUDES}
+    return environment

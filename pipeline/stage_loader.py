@@ -1,0 +1,56 @@
+"""`uses: stages.minhash` -> the Stage that module defines. Only modules of this distribution can be named."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import re
+
+from pipeline.errors import CrawlmillError, DagError, close_match
+from pipeline.stage import Stage
+
+DISTRIBUTION = "crawlmill"
+PACKAGES = ("pipeline", "stages", "tokenizer", "pretrain")
+STAGE_PACKAGES = ("stages", "pretrain")
+_USES = re.compile(r"(stages|pretrain)\.[a-z][a-z0-9_]*")
+
+
+def check_packages_are_ours() -> None:
+    """The import names are generic: another distribution that installs one of them would be run instead of ours."""
+    owners = importlib.metadata.packages_distributions()
+    for package in PACKAGES:
+        intruders = sorted({d for d in owners.get(package, []) if d.lower() != DISTRIBUTION})
+        if intruders:
+            raise CrawlmillError(
+                f"the package {package!r} also comes from {', '.join(intruders)}", where="the Python environment",
+                expected=f"{package!r} from {DISTRIBUTION} alone", mend=f"Run: pip uninstall {' '.join(intruders)}",
+            )  # fmt: skip
+
+
+def known_stages() -> list[str]:
+    """Names of the modules that may hold a stage."""
+    names = []
+    for package in STAGE_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        paths = spec.submodule_search_locations if spec else None
+        names += [f"{package}.{m.name}" for m in pkgutil.iter_modules(paths) if not m.ispkg]
+    return sorted(names)
+
+
+def load_stage(uses: str, where: str) -> Stage:
+    """The one Stage of module `uses`; DagError at `where` when there is none."""
+    if not _USES.fullmatch(uses) or importlib.util.find_spec(uses) is None:
+        known = known_stages()
+        raise DagError(
+            f"unknown stage {uses!r}", where=where, expected=f"one of {', '.join(known)}",
+            mend=close_match(uses, known),
+        )  # fmt: skip
+    module = importlib.import_module(uses)
+    found = [value for value in vars(module).values() if isinstance(value, Stage)]
+    if len(found) != 1:
+        raise DagError(
+            f"{uses} is no stage", where=where, expected="a module with one @source, @narrow or @wide function"
+        )
+    return found[0]
