@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(args, error, 2)
     except CrawlmillError as error:
         return _fail(args, error, 1)
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter's last flush must not raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("interrupted; what was finished stays, and the next run resumes", file=sys.stderr)
         return 1

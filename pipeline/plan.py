@@ -17,8 +17,8 @@ from pipeline import config
 from pipeline.artifact import Artifact, artifact_folder, fingerprint_of, open_artifact
 from pipeline.dag import Dag, Step
 from pipeline.errors import DataError
+from pipeline.inputs import list_files
 from pipeline.stage import NarrowContext, SourceReader, SourceShard
-from pipeline.stamps import stamp
 from pipeline.store import Folder
 
 State = Literal["fresh", "run", "fused", "unneeded"]
@@ -107,11 +107,16 @@ def _identity(step: Step, fingerprints: Mapping[str, str], shards: list[SourceSh
         "version": step.stage.version,
         "config": config.fingerprint_fields(step.config),
         "inputs": {port: fingerprints[name] for port, name in step.inputs.items()},
-        "files": [stamp(location) for location in step.stage.files(step.config)],
+        "files": [stamp for location in step.stage.files(step.config) for stamp in _stamps(location)],
     }
     if shards is not None:
         identity["shards"] = {s.name: s.stamp for s in shards}
     return identity
+
+
+def _stamps(location: str) -> list[str]:
+    """What the file at a location holds, or every file below it."""
+    return [file.stamp for file in list_files(location, lambda name: True, "a file")]
 
 
 def is_written(dag: Dag, name: str) -> bool:

@@ -27,6 +27,9 @@ class RayBackend:
     def __init__(self, address: str | None = None, num_workers: int | None = None) -> None:
         use_one_thread()
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if address is None:
+            # Without this Ray takes the machine's outer address as its node's, and every server listens on all of them.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         import ray
 
         self._ray = ray

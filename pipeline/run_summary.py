@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.artifact import Artifact
+from pipeline.http_reader import shown
 from pipeline.plan import Plan
 from pipeline.report_page import render
 from pipeline.runner import Execution, Timing, read_report
@@ -58,7 +59,7 @@ def summarise(execution: Execution, started: str, status: str, error: str | None
         "format": 1,
         "crawlmill": importlib.metadata.version("crawlmill"),
         "dag": plan.dag.path,
-        "output": plan.dag.output,
+        "output": shown(plan.dag.output),
         "started": started,
         "finished": now(),
         "status": status,

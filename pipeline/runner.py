@@ -145,7 +145,7 @@ class Execution:
                 self.progress.step_started(f"{step.name}: {phase}", total)
             self.progress.shard_done(f"{step.name}: {phase}", 0, 0)
 
-        start, cpu_start = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
         context = EngineWideContext(
             step=step.name, uses=step.uses, columns=self.plan.dag.columns.get(step.name, {}),
             inputs=self._inputs(step, list(step.inputs)), output=folder, work=work, backend=self.backend(),
@@ -157,7 +157,7 @@ class Execution:
         report.check(step.name)
         files = self._seal(context, folder)
         self.timings[step.name] = Timing(
-            seconds=time.perf_counter() - start, cpu_s=time.process_time() - cpu_start,
+            seconds=time.perf_counter() - start, cpu_s=context.cpu_s,
             peak_memory_bytes=context.peak_memory_bytes,
         )  # fmt: skip
         return self._commit(segment, folder, files, [report], contract=dict(contract)), [report]

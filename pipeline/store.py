@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from pipeline.errors import StoreError
+from pipeline.http_reader import kind_of_error, shown
 
 REMOTE_SCHEMES = ("s3://", "gs://")
 _COPY_BYTES = 8 << 20
@@ -36,8 +37,9 @@ def filesystem(location: str) -> tuple[pa.fs.FileSystem, str]:
         return pa.fs.LocalFileSystem(), os.path.abspath(location)
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(
-            str(error), where=location, expected="a local path, s3://bucket/prefix or gs://bucket/prefix"
-        ) from error
+            kind_of_error(error), where=shown(location),
+            expected="a local path, s3://bucket/prefix or gs://bucket/prefix",
+        ) from None  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,23 +59,28 @@ class Folder:
     def local_path(self, name: str = "") -> Path:
         """A local path, for libraries that read nothing else; StoreError where the folder is remote."""
         if is_remote(self.location):
-            raise StoreError("a remote folder", where=self.location, expected="a folder on a (shared) file system")
+            raise StoreError(
+                "a remote folder", where=shown(self.location), expected="a folder on a (shared) file system"
+            )
         return Path(self.join(name) if name else self.location)
 
     def exists(self, name: str) -> bool:
         system, path = filesystem(self.join(name))
-        return bool(system.get_file_info(path).type != pa.fs.FileType.NotFound)
+        with self._reading(name):
+            return bool(system.get_file_info(path).type != pa.fs.FileType.NotFound)
 
     def list(self, name: str = "") -> list[str]:
         """Names (relative to this folder) of all files below `name`, sorted; none where it does not exist."""
         system, root = filesystem(self.location)
         _, path = filesystem(self.join(name) if name else self.location)
-        infos = system.get_file_info(pa.fs.FileSelector(path, recursive=True, allow_not_found=True))
+        with self._reading(name):
+            infos = system.get_file_info(pa.fs.FileSelector(path, recursive=True, allow_not_found=True))
         return sorted(os.path.relpath(i.path, root) for i in infos if i.type == pa.fs.FileType.File)
 
     def size(self, name: str) -> int:
         system, path = filesystem(self.join(name))
-        return int(system.get_file_info(path).size)
+        with self._reading(name):
+            return int(system.get_file_info(path).size)
 
     def read_bytes(self, name: str) -> bytes:
         with self.open_input(name) as file:
@@ -82,12 +89,18 @@ class Folder:
     def open_input(self, name: str) -> Any:
         """A random-access Arrow file; memory-mapped where the folder is local."""
         system, path = filesystem(self.join(name))
-        try:
+        with self._reading(name):
             if is_remote(self.location):
                 return system.open_input_file(path)
             return pa.memory_map(path) if os.path.getsize(path) else pa.OSFile(path)
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        """Turn what the file system says into a StoreError that names the file and no credentials."""
+        try:
+            yield
         except OSError as error:
-            raise StoreError(str(error), where=self.join(name), expected="a readable file") from error
+            raise StoreError(kind_of_error(error), where=shown(self.join(name)), expected="a readable file") from None
 
     @contextlib.contextmanager
     def open_output(self, name: str) -> Iterator[Any]:
@@ -110,7 +123,9 @@ class Folder:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)
         except OSError as error:
-            raise StoreError(str(error), where=self.join(name), expected="a writable folder with space left") from error
+            raise StoreError(
+                kind_of_error(error), where=shown(self.join(name)), expected="a writable folder with space left"
+            ) from None
 
     def _upload(self, source: str, name: str) -> None:
         """Put a finished local file into the object store: a stream closed by an error would leave half an object."""
@@ -125,8 +140,9 @@ class Folder:
     def delete(self, name: str = "") -> None:
         """Remove `name`, or the folder with all in it; nothing happens where there is nothing."""
         system, path = filesystem(self.join(name) if name else self.location)
-        match system.get_file_info(path).type:
-            case pa.fs.FileType.Directory:
-                system.delete_dir(path)
-            case pa.fs.FileType.File:
-                system.delete_file(path)
+        with self._reading(name):
+            match system.get_file_info(path).type:
+                case pa.fs.FileType.Directory:
+                    system.delete_dir(path)
+                case pa.fs.FileType.File:
+                    system.delete_file(path)

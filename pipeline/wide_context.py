@@ -7,6 +7,7 @@ Writes: under the step's scratch folder `phases/{phase}/NNNNN.json`, a task's re
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,8 +43,13 @@ class _Task:
 
 
 def _run_task(task: _Task) -> None:
+    cpu_start = time.process_time()
     result = task.function(task.shared, task.item, task.context)
-    record = {"result": result, "peak_memory_bytes": peak_memory_bytes()}
+    record = {
+        "result": result,
+        "cpu_s": time.process_time() - cpu_start,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
     task.context.work.write_bytes(task.result_name, json.dumps(record).encode())
 
 
@@ -119,6 +125,7 @@ class EngineWideContext:
     step_report: StepReport
     task_done: Callable[[str, int, int], None]  # phase, tasks done, tasks in all
     files: list[dict[str, Any]] = field(default_factory=list)
+    cpu_s: float = 0.0
     peak_memory_bytes: int = 0
 
     @property
@@ -143,6 +150,7 @@ class EngineWideContext:
             done += 1
             self.task_done(phase, done, len(items))
         records = [json.loads(self.work.read_bytes(name)) for name in names]
+        self.cpu_s += sum(r["cpu_s"] for r in records)
         self.peak_memory_bytes = max([self.peak_memory_bytes, *(r["peak_memory_bytes"] for r in records)])
         return [record["result"] for record in records]
 

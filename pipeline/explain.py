@@ -1,0 +1,222 @@
+"""One document's fate: which steps it passed, which one dropped it and why, or where it is kept.
+
+Reads:  {output}/run.json, then of every documents artifact it names: the ledger (dropped/) and the shards, filtered by
+        URL or id while they stream; text is never read
+Writes: nothing
+Costs:  one pass over the `url` and `id` columns of each artifact; memory for a few batches, whatever the crawl's size
+
+A URL may stand for several documents (crawled twice); each has its own fate, told apart by its id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pipeline.artifact import Artifact, open_artifact
+from pipeline.document_scan import Row, find_rows, representatives, search_hint
+from pipeline.errors import DataError
+from pipeline.store import Folder
+from pipeline.wording import number, one_line, plural, sentence
+
+ID_HEX_CHARS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFate:
+    """What one step did with the document. `value` and `threshold` are null where the reason has none."""
+
+    step: str
+    outcome: str  # `passed` or `dropped`
+    reason: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+    excerpt: str | None = None
+    duplicate_of: str | None = None  # hexadecimal id of the representative
+    duplicate_of_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a document is kept: an artifact (relative to the output), its shard, and what its columns say of it."""
+
+    artifact: str
+    shard: str
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """One document. `id` is null for a record dropped before it had one. `steps` are in DAG order; `kept_in` is empty
+    where it was dropped, and holds each last artifact it reached where it was not."""
+
+    id: str | None
+    url: str | None
+    warc_path: str | None = None
+    warc_offset: int | None = None
+    steps: Sequence[StepFate] = field(default_factory=tuple)
+    kept_in: Sequence[Place] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fate as JSON values; NaN, which JSON has not, is null."""
+        return {key: _without_nan(value) for key, value in asdict(self).items()}
+
+
+def explain(output: Folder, url_or_id: str) -> list[Fate]:
+    """The fates of all documents with this URL (exactly as crawled) or this id (32 hexadecimal digits).
+
+    Raises DataError where there is none, with the nearest URLs and what was searched; and where there is no run.
+    """
+    run = _run(output)
+    artifacts = _documents_artifacts(output, run)
+    is_id = len(url_or_id) == ID_HEX_CHARS and all(c in "0123456789abcdefABCDEF" for c in url_or_id)
+    column, wanted = ("id", bytes.fromhex(url_or_id)) if is_id else ("url", url_or_id)
+    rows = [row for name, artifact in artifacts.items() for row in find_rows(name, artifact, column, wanted)]
+    if not rows:
+        raise _not_found(output, url_or_id, is_id, artifacts)
+    by_document: dict[Any, list[Row]] = {}
+    for row in rows:
+        by_document.setdefault(row.identity(), []).append(row)
+    originals = {row.columns["duplicate_of"] for row in rows if row.columns.get("duplicate_of") is not None}
+    known = representatives(artifacts, originals)
+    return [_fate(found, run, artifacts, known) for found in by_document.values()]
+
+
+def _run(output: Folder) -> Mapping[str, Any]:
+    if not output.exists("run.json"):
+        raise DataError(
+            "no run.json",
+            where=output.location,
+            expected="the output folder of a run",
+            mend="Run `crawlmill run` first.",
+        )
+    run: dict[str, Any] = json.loads(output.read_bytes("run.json"))
+    return run
+
+
+def _documents_artifacts(output: Folder, run: Mapping[str, Any]) -> dict[str, Artifact]:
+    """The artifacts that hold documents, in DAG order, by their path in the output folder."""
+    names = [s["artifact"] for s in run["steps"] if s["artifact"] and s["produces"] == "documents"]
+    opened = {name: open_artifact(output.child(name)) for name in dict.fromkeys(names)}
+    return {name: artifact for name, artifact in opened.items() if artifact is not None}
+
+
+def _fate(
+    rows: Sequence[Row], run: Mapping[str, Any], artifacts: Mapping[str, Artifact], known: Mapping[bytes, str]
+) -> Fate:
+    """What the rows of one document, found in several artifacts, say together."""
+    outcome: dict[str, StepFate] = {}
+    for row in rows:
+        chain = artifacts[row.artifact].manifest["chain"]
+        for step in chain[: chain.index(row.dropped_by)] if row.dropped_by else chain:
+            outcome.setdefault(step, StepFate(step=step, outcome="passed"))
+        if row.dropped_by:
+            outcome[row.dropped_by] = _dropped(row, known)
+    order = [s["step"] for s in run["steps"] if s["step"] in outcome]
+    first = rows[0].columns
+    return Fate(
+        id=first["id"].hex() if first.get("id") else None, url=first.get("url"),
+        warc_path=first.get("warc_path"), warc_offset=first.get("warc_offset"),
+        steps=tuple(outcome[step] for step in order), kept_in=tuple(_last_places(rows, run, outcome, artifacts)),
+    )  # fmt: skip
+
+
+def _dropped(row: Row, known: Mapping[bytes, str]) -> StepFate:
+    assert row.dropped_by is not None
+    found, original = row.columns, row.columns.get("duplicate_of")
+    fate = StepFate(
+        step=row.dropped_by, outcome="dropped", reason=found["reason"], value=found["value"],
+        threshold=found["threshold"], excerpt=found["excerpt"],
+    )  # fmt: skip
+    if original is None:
+        return fate
+    return replace(fate, duplicate_of=original.hex(), duplicate_of_url=known.get(original))
+
+
+def _last_places(
+    rows: Sequence[Row], run: Mapping[str, Any], outcome: Mapping[str, StepFate], artifacts: Mapping[str, Artifact]
+) -> list[Place]:
+    """Where it is kept for good: artifacts that no step which saw it reads, or of which something else than documents
+    (a vocabulary, tokens) is made."""
+    handed_on = {name for s in run["steps"] if s["step"] in outcome for name in s["inputs"].values()}
+    used = {name for s in run["steps"] if s["produces"] != "documents" for name in s["inputs"].values()}
+    return [
+        Place(artifact=row.artifact, shard=row.shard, columns=_said(row.columns))
+        for row in rows
+        if row.dropped_by is None
+        and ((last := artifacts[row.artifact].manifest["chain"][-1]) not in handed_on or last in used)
+    ]
+
+
+def _said(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in columns.items() if name not in ("id", "url")}
+
+
+def _plain(value: Any) -> Any:
+    """A column's value as JSON has it: ids in hexadecimal, dates in ISO 8601."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _not_found(output: Folder, url_or_id: str, is_id: bool, artifacts: Mapping[str, Artifact]) -> DataError:
+    hint = search_hint(artifacts, "" if is_id else url_or_id)
+    searched = ", ".join(artifacts) if artifacts else "nothing: the run has written no documents"
+    text = f"no document with the {'id' if is_id else 'URL'} {one_line(url_or_id, 300)!r}; searched {searched}"
+    if hint.num_without_url and not is_id:
+        text += f"; {plural(hint.num_without_url, 'record')} dropped before the URL was known"
+    close = [one_line(url, 300) for url in hint.close_urls]
+    mend = f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return DataError(
+        text, where=output.location, expected="a URL exactly as it was crawled, or a hexadecimal id", mend=mend
+    )
+
+
+def format_fate(fate: Fate) -> str:
+    """The fate as lines for a terminal; control characters in crawled text are made visible."""
+    lines = [one_line(fate.url, 400) if fate.url else "(no URL)"]
+    if fate.id:
+        lines.append(f"  id {fate.id}")
+    if fate.warc_path:
+        lines.append(f"  from {one_line(fate.warc_path, 200)} at {fate.warc_offset}")
+    width = max((len(step.step) for step in fate.steps), default=0)
+    for step in fate.steps:
+        lines += _step_lines(step, width)
+    for place in fate.kept_in:
+        lines.append(f"  kept in {place.artifact}/{place.shard}")
+        lines += [
+            f"    {name}: {_shown(value)}" for name, value in place.columns.items() if not name.startswith("warc_")
+        ]
+    return "\n".join(lines)
+
+
+def _step_lines(step: StepFate, width: int) -> list[str]:
+    name = one_line(step.step, 80).ljust(width)
+    if step.outcome == "passed":
+        return [f"  {name}  passed"]
+    measured = f": measured {number(step.value)}" if step.value is not None else ""
+    against = f", threshold {number(step.threshold)}" if step.threshold is not None else ""
+    reason = step.reason or ""
+    lines = [f"  {name}  dropped, {sentence(one_line(reason, 100))} ({one_line(reason, 100)}){measured}{against}"]
+    if step.duplicate_of:
+        where = one_line(step.duplicate_of_url, 400) if step.duplicate_of_url else "its URL is not known"
+        lines.append(f"    duplicate of {step.duplicate_of}: {where}")
+    if step.excerpt:
+        lines.append(f"    “{one_line(step.excerpt, 200)}”")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return number(value)
+    return one_line(str(value), 200) if value is not None else "null"
