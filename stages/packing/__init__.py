@@ -1,0 +1,1 @@
+"""Support of stages/pack.py: the token shard writer."""

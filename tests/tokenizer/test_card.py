@@ -1,0 +1,69 @@
+"""tokenizer/card.py: sums per language against plain Python, bytes of tokens against `tokenizers`' decoder."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+from tests.tokenizer.corpus import texts
+from tests.tokenizer.test_encode import encoder, trained
+from tokenizer import card
+
+
+def test_token_bytes_of_every_byte_symbol_decodes_as_tokenizers_does() -> None:
+    tokenizer = Tokenizer.from_str(trained().decode())
+    for symbols, id_ in json.loads(trained())["model"]["vocab"].items():
+        assert card.token_bytes(symbols).decode("utf-8", "replace") == tokenizer.decode([id_])
+
+
+def test_shown_bytes_that_are_no_text_are_escaped() -> None:
+    assert card.shown(b"ab") == "ab"
+    assert card.shown(b"\xe4\xb8") == "\\xe4\\xb8"
+
+
+def test_measure_two_batches_sums_per_language_as_counted_by_hand() -> None:
+    corpus, languages = texts(20, seed=5), ["en", "zh", None, "en"] * 5
+    totals: card.Totals = {}
+    count_V = np.zeros(600, np.int64)
+    for part in (slice(0, 7), slice(7, 20)):
+        card.measure(totals, count_V, encoder(True), pa.array(corpus[part]), languages[part])
+    tokenizer = Tokenizer.from_str(trained().decode())
+    ids = [i for text in corpus for i in tokenizer.encode(text).ids]
+    assert count_V.tolist() == np.bincount(ids, minlength=600).tolist()
+    english = [t for t, language in zip(corpus, languages, strict=True) if language == "en"]
+    assert totals["en"] == {
+        "documents": 10, "bytes": sum(len(t.encode()) for t in english), "characters": sum(map(len, english)),
+        "words": sum(len(t.split()) for t in english), "tokens": sum(len(tokenizer.encode(t).ids) for t in english),
+    }  # fmt: skip
+    assert set(totals) == {"en", "zh", "unknown"}
+
+
+def test_merge_parts_adds_up_whatever_the_order() -> None:
+    one = {"en": dict.fromkeys(card.MEASURES, 1), "zh": dict.fromkeys(card.MEASURES, 2)}
+    two = {"en": dict.fromkeys(card.MEASURES, 5)}
+    assert card.merge([one, two]) == card.merge([two, one])
+    assert list(card.merge([two, one])) == ["en", "zh"]
+    assert card.merge([one, two])["en"]["tokens"] == 6
+    assert card.merge([]) == {}
+
+
+def test_card_of_nothing_held_out_has_no_rates() -> None:
+    described = card.card(trained(), {}, np.zeros(600, np.int64))
+    assert described["held_out"]["bytes_per_token"] is None
+    assert described["unused_in_held_out"]["number"] == described["unused_in_held_out"]["of"] == 600 - 3 - 256
+
+
+def test_card_lists_longest_tokens_first_and_merges_by_rank() -> None:
+    count_V = np.ones(600, np.int64)
+    count_V[300] = 0
+    described = card.card(trained(), {}, count_V)
+    lengths = [t["bytes"] for t in described["longest_tokens"]]
+    assert lengths == sorted(lengths, reverse=True)
+    assert [m["rank"] for m in described["first_merges"]] == list(range(30))
+    tokenizer = Tokenizer.from_str(trained().decode())
+    first = described["first_merges"][0]
+    assert tokenizer.decode([256]) == first["left"] + first["right"]
+    assert described["unused_in_held_out"]["first"] == [tokenizer.decode([300])]
