@@ -25,7 +25,7 @@ from pipeline.dag import load_dag
 from pipeline.errors import CrawlmillError, DagError, DataError, RunError
 from pipeline.explain import explain, format_fate
 from pipeline.plan import Plan, make_plan, why
-from pipeline.progress import open_progress
+from pipeline.progress import ProgressKind, open_progress
 from pipeline.run_summary import RUN_JSON, now, summarise, write_page, write_summary
 from pipeline.runner import Execution
 from pipeline.stage_loader import check_packages_are_ours
@@ -112,7 +112,7 @@ def _run(args: argparse.Namespace) -> int:
     started, start = now(), time.perf_counter()
     plan = make_plan(load_dag(args.dag, args.overrides))
     with _locked(plan.output), _backend(args) as backend:
-        kind = "silent" if args.json else "plain" if args.plain else "auto"
+        kind: ProgressKind = "silent" if args.json else "plain" if args.plain else "auto"
         with open_progress(kind, sys.stdout) as progress:
             execution = Execution(plan=plan, backend=backend, progress=progress)
             try:

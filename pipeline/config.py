@@ -19,11 +19,11 @@ from pipeline.errors import DagError, FieldError, close_match
 LOCATION = {"location": True}
 
 
-def location(default: str = "") -> Any:
+def location(default: str | None = None) -> Any:
     """A Config field that holds a path or address. Not in the fingerprint; the files it names go in instead."""
-    if default:
-        return dataclasses.field(default=default, metadata=LOCATION)
-    return dataclasses.field(metadata=LOCATION)
+    if default is None:
+        return dataclasses.field(metadata=LOCATION)
+    return dataclasses.field(default=default, metadata=LOCATION)
 
 
 def where(node: yaml.Node) -> str:

@@ -39,7 +39,10 @@ class Progress(Protocol):
     def note(self, message: str) -> None: ...
 
 
-def open_progress(kind: Literal["auto", "live", "plain", "silent"], stream: TextIO) -> Progress:
+ProgressKind = Literal["auto", "live", "plain", "silent"]
+
+
+def open_progress(kind: ProgressKind, stream: TextIO) -> Progress:
     """`auto` is live where `stream` is a terminal that can move its cursor, plain where it is not."""
     if kind == "auto":
         kind = "live" if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" else "plain"

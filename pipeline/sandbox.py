@@ -2,7 +2,7 @@
 
 Reads:  record batches; a module-level function, sent by name
 Writes: record batches of the function's results, and which rows failed
-Cost:   1 to 3% beside work of a millisecond a row: a copy of the batch into shared memory, results through a pipe.
+Cost:   about 5% of CPU time beside work of a millisecond a row: a copy into shared memory, results through a pipe.
         Starting a child takes half a second; one is kept until it fails. 8 MiB of shared memory, or the largest row
 Source: ours. Native parsers cannot be interrupted by Python's signal handlers: only a process of its own bounds them
 

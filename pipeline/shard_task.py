@@ -8,7 +8,6 @@ Costs:  one batch of each step and one row group in memory, whatever the shard's
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from pipeline import ledger
 from pipeline.artifact import canonical_json
 from pipeline.errors import RunError
 from pipeline.report import StepReport
+from pipeline.resource_use import cpu_s, peak_memory_bytes
 from pipeline.shard_writer import ShardWriter
 from pipeline.stage import BatchFunction, Columns, NarrowContext, SourceBatch, SourceReader, SourceShard, Verdict
 from pipeline.stage_loader import load_stage
@@ -73,7 +73,7 @@ def run_shard(task: ShardTask) -> dict[str, Any]:
     """Run one shard and commit it; returns the small numbers the progress display shows."""
     reports = {s.step: new_report(s.step, s.uses) for s in task.chain}
     seconds = dict.fromkeys(reports, 0.0)
-    cpu_start = time.process_time()
+    cpu_start_s = cpu_s()
     writer = ShardWriter(task.output, task.index, schema_of(task.chain[-1].columns))
     functions = [(s.step, s.open()) for s in task.chain]
     with writer:
@@ -92,7 +92,7 @@ def run_shard(task: ShardTask) -> dict[str, Any]:
         "reports": {name: report.to_json() for name, report in reports.items()},
         "timings": {
             "seconds": seconds,
-            "cpu_s": time.process_time() - cpu_start,
+            "cpu_s": cpu_s() - cpu_start_s,
             "peak_memory_bytes": peak_memory_bytes(),
         },
     }
@@ -107,11 +107,6 @@ def new_report(step: str, uses: str) -> StepReport:
 
 def schema_of(columns: Columns) -> pa.Schema:
     return pa.schema([pa.field(name, type_) for name, type_ in columns.items()])
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _clocked(batches: Iterator[pa.RecordBatch], step: str, seconds: dict[str, float]) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,6 @@ Writes: under the step's scratch folder `phases/{phase}/NNNNN.json`, a task's re
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,13 +18,8 @@ from pipeline.backend import Backend
 from pipeline.dag import Resources
 from pipeline.exchange import Exchange, write_partitions
 from pipeline.report import StepReport
-from pipeline.shard_task import (
-    apply_step,
-    new_report,
-    peak_memory_bytes,
-    read_documents,
-    schema_of,
-)
+from pipeline.resource_use import cpu_s, peak_memory_bytes
+from pipeline.shard_task import apply_step, new_report, read_documents, schema_of
 from pipeline.shard_writer import ShardWriter
 from pipeline.stage import JSON, BatchFunction, Columns, ExchangeReader, InputArtifact, TaskContext
 from pipeline.store import Folder
@@ -43,11 +37,11 @@ class _Task:
 
 
 def _run_task(task: _Task) -> None:
-    cpu_start = time.process_time()
+    cpu_start_s = cpu_s()
     result = task.function(task.shared, task.item, task.context)
     record = {
         "result": result,
-        "cpu_s": time.process_time() - cpu_start,
+        "cpu_s": cpu_s() - cpu_start_s,
         "peak_memory_bytes": peak_memory_bytes(),
     }
     task.context.work.write_bytes(task.result_name, json.dumps(record).encode())

@@ -63,10 +63,10 @@ def test_run_hostile_row_fails_alone(box: Sandbox, row: str, kind: str, detail: 
 
 
 def test_run_hostile_rows_any_batch_layout_gives_the_same(box: Sandbox) -> None:
-    texts: list[str | None] = ["a", "raise", "raise", "bb", None, "abort", "ccc", "hang", "d" * 50, "kill"]
+    texts: list[str | None] = ["a", "raise", "bb", None, "ccc", "abort", "d" * 50]
     whole = box.run(batch_of(texts))
-    assert sorted(whole.failures) == [1, 2, 5, 7, 9]
-    cuts = sorted(random.Random(7).sample(range(1, len(texts)), 3))
+    assert sorted(whole.failures) == [1, 5]
+    cuts = sorted(random.Random(7).sample(range(1, len(texts)), 2))
     lengths: list[int | None] = []
     failures: dict[int, Failure] = {}
     for start, stop in zip([0, *cuts], [*cuts, len(texts)], strict=True):
@@ -112,7 +112,7 @@ def test_run_child_is_kept_between_batches_and_has_one_thread(box: Sandbox) -> N
 
 def test_run_batch_of_many_pieces_keeps_order_and_large_rows(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_module, "PIECE_BYTES", 1000)
-    texts: list[str | None] = [str(i) * (i % 97) for i in range(400)] + ["y" * 5_000_000]
+    texts = [*(str(i) * (i % 97) for i in range(400)), "y" * 5_000_000]
     outcome = box.run(batch_of(texts).slice(3))
     assert outcome.results["text"].to_pylist() == texts[3:]
 

@@ -1,0 +1,121 @@
+"""Exact dedup: of documents with the same normalised text one is kept.
+
+Reads:  text, id and the column the `keep` policy looks at
+Writes: the kept documents with `duplicate_count`, int64: how many documents each stands for, itself included; the
+        others go to the ledger as `exact_duplicate` with `duplicate_of`
+Cost:   56 bytes exchanged per document; a task holds one partition of about 4 million rows (300 MB)
+Source: xxh3-128 (Collet) of the text; hashes are compared in all 128 bits. At 10^10 documents the chance of any false
+        match is about 10^-19 (birthday bound)
+
+`normalisation: plain` (default): lower case, canonical decomposition (so that NFC and NFD are one), each run of white
+space as one space, none at the ends. `none`: the bytes as they are. A document without text is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.schemas import ID
+from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext, WideContext, wide
+from stages.dedup import decisions
+from stages.dedup.documents import num_documents, read_shard
+from stages.dedup.survivors import COUNT, Keep, columns_of, order_rows, preference
+
+ROWS_PER_PARTITION = 4_000_000
+# `key` and `low` are the two halves of the text's hash.
+CONTENT = pa.schema(
+    [
+        ("key", pa.uint64()), ("low", pa.uint64()), ("doc", pa.int64()), ("rank", pa.float64()), ("id", ID),
+        ("weight", pa.int64()),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    keep: Keep = "longest"  # then the smallest id; stages/dedup/survivors.py
+    normalisation: Literal["plain", "none"] = "plain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    cfg: Config
+    documents: InputArtifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grouping:
+    contents: ExchangeReader
+    num_shards: int
+
+
+@wide(version=1, ports={"documents": "documents"}, produces="documents", reads=("text",), adds={COUNT: pa.int64()})
+def exact(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
+    """Bring equal hashes together, keep one document of each, drop the others."""
+    documents = ctx.inputs["documents"]
+    shards = range(len(documents.shards()))
+    num_docs = num_documents(documents)
+    num_partitions = max(1, -(-num_docs // ROWS_PER_PARTITION))
+    job = _Job(cfg=cfg, documents=documents)
+    contents = ctx.exchange("contents", _contents, shards, num_partitions, job)
+    grouping = _Grouping(contents=contents, num_shards=max(1, len(shards)))
+    decided = decisions.Decided(
+        documents=documents, reason="exact_duplicate", threshold=float("nan"),
+        decisions=ctx.exchange("decisions", _decide, range(num_partitions), grouping.num_shards, grouping),
+    )  # fmt: skip
+    decisions.report_clusters(ctx.report, ctx.map("summary", decisions.summarise, shards, decided), num_docs)
+    ctx.filter_documents(documents, decisions.open_filter, decided)
+    return {}
+
+
+def _contents(job: _Job, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """CONTENT rows of a shard's documents that have text."""
+    for first, batch in read_shard(job.documents, shard, ("text", *columns_of(job.cfg.keep)), (COUNT,)):
+        hash_N2, has_text_N = _content_hashes(batch["text"], job.cfg.normalisation)
+        order = order_rows(batch, job.cfg.keep)
+        doc_N = pa.array(np.arange(first, first + batch.num_rows))
+        key, low = pa.array(hash_N2[:, 0]), pa.array(hash_N2[:, 1])
+        columns = [key, low, doc_N, *(order[name] for name in ("rank", "id", "weight"))]
+        yield pa.RecordBatch.from_arrays(columns, schema=CONTENT).filter(pa.array(has_text_N))
+
+
+def _content_hashes(texts: pa.Array, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
+    """uint64[N, 2] hash of each text, and whether anything of it was left to hash."""
+    from stages.kernels import fold, fold_table, hashing
+
+    if normalisation == "none":
+        offsets, data = fold.text_bytes(texts)
+        starts, ends = offsets[:-1], offsets[1:]
+    else:
+        folded = fold.fold(texts, fold_table.load("plain", split_unspaced=False))
+        starts, ends, data = folded.offsets[:-1], folded.offsets[1:] - 1, folded.data
+    return hashing.content_hashes(starts, ends, data), ends > starts
+
+
+def _decide(grouping: _Grouping, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """DECISION rows of a partition's documents that share their hash with another one."""
+    from stages.kernels.union_find import groups
+
+    rows = pa.Table.from_batches(grouping.contents.read(partition), CONTENT).combine_chunks()
+    batches = rows.to_batches()
+    if not batches:
+        return
+    [batch] = batches
+    order = preference(batch, batch["doc"].to_numpy())
+    grouped = groups((batch["key"].to_numpy(), batch["low"].to_numpy()), order.columns())
+    in_cluster_R = np.repeat(grouped.sizes() > 1, grouped.sizes())
+    row_C = grouped.order[in_cluster_R]
+    first_C = np.repeat(grouped.firsts, grouped.sizes())[in_cluster_R]
+    at_R = np.zeros(batch.num_rows, np.int64)
+    at_R[row_C] = np.arange(len(row_C))
+    members = batch.take(pa.array(row_C))
+    clusters = decisions.Clusters(
+        doc_N=members["doc"].to_numpy(), representative_N=at_R[first_C], ids=members["id"],
+        weight_N=members["weight"].to_numpy(), value_N=np.full(len(row_C), np.nan),
+    )  # fmt: skip
+    yield from decisions.decision_rows(clusters, grouping.num_shards)

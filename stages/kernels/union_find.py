@@ -1,0 +1,97 @@
+"""Groups of equal keys, and connected components, over integer arrays.
+
+Reads:  keys and edges as arrays
+Writes: Groups; the smallest node of each node's component
+Cost:   groups: one sort, 16 bytes per row beside the input. Components: 8 bytes per node, about 20 ns per edge
+Source: Galler and Fischer 1964; path halving (Tarjan and van Leeuwen 1984); linking to the smaller node makes the root
+        the least node of its component, whatever the order of the edges
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows with equal keys, int64: group g holds rows `order[starts[g]:starts[g + 1]]`; it prefers `firsts[g]`."""
+
+    order: np.ndarray
+    starts: np.ndarray
+    firsts: np.ndarray
+
+    def sizes(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+
+def groups(keys: tuple[np.ndarray, ...], preferences: tuple[np.ndarray, ...]) -> Groups:
+    """Group rows by all of `keys` (uint64 each); the preferred row of each has the least `preferences` (rank float64,
+    high and low uint64, number int64), compared in this order. Linear beside the sort, however large a group is."""
+    order = np.lexsort(keys[::-1]) if len(keys) > 1 else np.argsort(keys[0])
+    new_group = np.zeros(len(order), bool)
+    new_group[:1] = True
+    for key in keys:
+        ordered = key[order]
+        new_group[1:] |= ordered[1:] != ordered[:-1]
+    starts = np.append(np.flatnonzero(new_group), len(order)).astype(np.int64)
+    return Groups(order, starts, _firsts(order, starts, *preferences))
+
+
+def star_pairs(grouped: Groups) -> tuple[np.ndarray, np.ndarray]:
+    """(row, its group's preferred row) for every other row of every group: one pair less than the group has rows."""
+    first_R = np.repeat(grouped.firsts, grouped.sizes())
+    other_R = grouped.order != first_R
+    return grouped.order[other_R], first_R[other_R]
+
+
+def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """int64[num_nodes]: the least node of each node's component, given edges (left, right) of nodes."""
+    parent = np.arange(num_nodes, dtype=np.int64)
+    _link(parent, left, right)
+    return parent
+
+
+@njit(nogil=True, cache=True)
+def _less(i, j, rank, high, low, number):  # type: ignore[no-untyped-def]
+    if rank[i] != rank[j]:
+        return rank[i] < rank[j]
+    if high[i] != high[j]:
+        return high[i] < high[j]
+    if low[i] != low[j]:
+        return low[i] < low[j]
+    return number[i] < number[j]
+
+
+@njit(nogil=True, cache=True)
+def _firsts(order, starts, rank, high, low, number):  # type: ignore[no-untyped-def]
+    firsts = np.empty(len(starts) - 1, np.int64)
+    for g in range(len(firsts)):
+        best = order[starts[g]]
+        for at in range(starts[g] + 1, starts[g + 1]):
+            if _less(order[at], best, rank, high, low, number):
+                best = order[at]
+        firsts[g] = best
+    return firsts
+
+
+@njit(nogil=True, cache=True)
+def _root(parent, node):  # type: ignore[no-untyped-def]
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@njit(nogil=True, cache=True)
+def _link(parent, left, right):  # type: ignore[no-untyped-def]
+    for e in range(len(left)):
+        a, b = _root(parent, left[e]), _root(parent, right[e])
+        if a < b:
+            parent[b] = a
+        else:
+            parent[a] = b
+    for node in range(len(parent)):  # parents come before their children
+        parent[node] = parent[parent[node]]
