@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stages.sample.build import write_sample_crawl
 
+from stages.sample.build import write_sample_crawl
 from tests.e2e.dag_file import artifacts, crawlmill, start, summary, write_dag
 
 pytestmark = pytest.mark.slow
