@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 from pipeline.config import location
 from pipeline.errors import FieldError, close_match
 from pipeline.stage import BatchFunction, Drops, Measure, NarrowContext, Verdict, narrow
-from stages import fasttext_model
-from stages.fasttext_text import LABEL_PREFIX, prepare
-from stages.model_file import local_file
+from stages.classifiers import fasttext_model
+from stages.classifiers.fasttext_text import LABEL_PREFIX, prepare
+from stages.classifiers.model_file import local_file
 
 UNKNOWN = "und"
 REASONS = ("language_not_kept", "language_score_too_low")
