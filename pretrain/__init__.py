@@ -1,0 +1,1 @@
+"""Pretraining of a decoder-only transformer on packed token shards."""

@@ -1,0 +1,193 @@
+"""The loop against a plain one without shards, ranks or microbatches, and against itself when it is killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.errors import RunError
+from pretrain import checkpoint, data, loop, objectives, optim, scratch, train
+from pretrain.config import Config
+from pretrain.loop import Job
+from pretrain.model import Transformer, initialise
+from tests.pretrain.packed import VOCAB_SIZE, pack, random_documents, write_shard
+
+LENGTH = 32
+SMALL = Config(
+    dim=16, num_layers=2, num_heads=2, num_kv_heads=1, ffn_dim=32, num_steps=7, batch_rows=8, microbatch_rows=2,
+    warmup_steps=2, world_size=1, checkpoint_every=3, validate_every=3, validation_rows=5, learning_rate=0.02,
+)  # fmt: skip
+
+
+def job_of(folder: Path, cfg: Config = SMALL, run: str = "run") -> Job:
+    train_path, validation_path = folder / "train.arrow", folder / "validation.arrow"
+    if not train_path.exists():
+        write_shard(train_path, pack(random_documents(60, 70, 1), LENGTH, 8), LENGTH)
+        write_shard(validation_path, pack(random_documents(9, 50, 2), LENGTH, 8), LENGTH)
+    return Job(
+        config=cfg, vocab_size=VOCAB_SIZE, length=LENGTH, train_shards=(str(train_path),),
+        validation_shards=(str(validation_path),), work=str(folder / run),
+    )  # fmt: skip
+
+
+def plain_losses(job: Job) -> list[float]:
+    """The run's losses by an unsharded loop: one rank, one batch, the mean taken by cross_entropy itself."""
+    cfg = job.config
+    rows = data.open_rows(job.train_shards, job.length, job.vocab_size)
+    model = Transformer(loop.model_shape(cfg, job.vocab_size))
+    initialise(model, cfg.seed)
+    optimizer = optim.adamw(model, cfg)
+    losses = []
+    for step in range(cfg.num_steps):
+        batch = data.read_batch(rows, data.rows_at(step * cfg.batch_rows, cfg.batch_rows, rows.num_rows, cfg.seed))
+        target_BT = objectives.next_token_targets(batch.ids_BT, batch.segment_BT, batch.loss_start_BT)
+        loss = F.cross_entropy(model(batch.ids_BT, batch.segment_BT, batch.position_BT).mT, target_BT)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
+        optim.set_learning_rate(optimizer, optim.learning_rate(cfg, step))
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def files(job: Job) -> tuple[bytes, bytes]:
+    work = Path(job.work)
+    return (work / "loss.jsonl").read_bytes(), (work / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_run_rank_losses_equal_those_of_a_plain_loop(tmp_path: Path) -> None:
+    job = job_of(tmp_path)
+    loop.run_rank(job)
+    records = scratch.read_log(Path(job.work) / "loss.jsonl")
+    losses = [r["loss"] for r in records if "loss" in r]
+    assert losses == pytest.approx(plain_losses(job), rel=2e-5)
+    assert losses[-1] < losses[0] - 0.01  # the weights moved: later losses test the optimiser too
+    assert [r["step"] for r in records if "validation_loss" in r] == [0, 3, 6, 7]
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_validation_loss_equals_one_forward_pass_over_its_rows(tmp_path: Path) -> None:
+    trainer = loop._prepare(job_of(tmp_path))
+    rows = trainer.validation
+    batch, target_BT = loop.read_with_targets(rows, loop.validation_rows(rows, SMALL))
+    assert batch.ids_BT.shape == (min(5, rows.num_rows), LENGTH)
+    logits_BTV = trainer.model(batch.ids_BT, batch.segment_BT, batch.position_BT)
+    assert loop.validation_loss(trainer) == pytest.approx(F.cross_entropy(logits_BTV.mT, target_BT).item(), rel=1e-5)
+
+
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.parametrize("stop_after", [0, 2, 3, 5])
+def test_run_rank_stopped_and_started_again_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    unbroken, broken = job_of(tmp_path), job_of(tmp_path, run="broken")
+    loop.run_rank(unbroken)
+    step = loop.train_step
+
+    def stopping(trainer: loop.Trainer, progress: checkpoint.Progress) -> dict:
+        if progress.step == stop_after:
+            raise KeyboardInterrupt
+        return step(trainer, progress)
+
+    monkeypatch.setattr(loop, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_rank(broken)
+    monkeypatch.setattr(loop, "train_step", step)
+    loop.run_rank(broken)
+    assert files(broken) == files(unbroken)
+    loop.run_rank(broken)  # and again, with nothing left to do
+    assert files(broken) == files(unbroken)
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_run_rank_with_a_damaged_last_checkpoint_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    job = job_of(tmp_path)
+    loop.run_rank(job)
+    before = files(job)
+    (Path(job.work) / "checkpoints" / "step-00000007" / "__0_0.distcp").write_bytes(b"")
+    loop.run_rank(job)
+    assert files(job) == before
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_run_rank_with_a_diverging_rate_is_refused_with_the_step(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"loss is (nan|inf) at step"):
+        loop.run_rank(job_of(tmp_path, replace(SMALL, learning_rate=1e30, grad_clip=1e30)))
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_run_rank_in_bf16_keeps_float32_weights_and_follows_the_float32_run(tmp_path: Path) -> None:
+    job = job_of(tmp_path, replace(SMALL, dtype="bf16"))
+    loop.run_rank(job)
+    losses = [r["loss"] for r in scratch.read_log(Path(job.work) / "loss.jsonl") if "loss" in r]
+    expected = plain_losses(job)
+    assert losses == pytest.approx(expected, rel=5e-3)
+    assert losses != pytest.approx(expected, rel=1e-6)  # it did compute in bf16
+    import safetensors.torch
+
+    weights = safetensors.torch.load_file(Path(job.work) / "weights.safetensors")
+    assert {t.dtype for t in weights.values()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_two_ranks_one_killed_and_started_again_end_with_the_bytes_of_an_unbroken_run(tmp_path: Path) -> None:
+    cfg = replace(SMALL, world_size=2, num_steps=60, checkpoint_every=5)
+    unbroken, broken = job_of(tmp_path, cfg), job_of(tmp_path, cfg, run="broken")
+    train.launch(unbroken)
+    losses = [r["loss"] for r in scratch.read_log(Path(unbroken.work) / "loss.jsonl") if "loss" in r]
+    assert losses == pytest.approx(plain_losses(unbroken), rel=1e-3)
+    killer = threading.Thread(target=kill_a_rank, args=(Path(broken.work) / "checkpoints" / "step-00000010",))
+    killer.start()
+    with pytest.raises(RunError, match="SIGKILL"):
+        train.launch(broken)
+    killer.join()
+    assert not (Path(broken.work) / "weights.safetensors").exists()
+    train.launch(broken)
+    assert files(broken) == files(unbroken)
+
+
+def kill_a_rank(after: Path) -> None:
+    """kill -9 one of this process's ranks once the checkpoint `after` is there."""
+    deadline = time.monotonic() + 120
+    while not after.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(multiprocessing.active_children()[-1].pid, signal.SIGKILL)
+
+
+def test_loss_log_goes_on_after_a_step_and_cuts_what_a_kill_left(tmp_path: Path) -> None:
+    path = tmp_path / "loss.jsonl"
+    path.write_text("".join(json.dumps({"step": s}) + "\n" for s in range(6)) + '{"step": 6, "lo')
+    assert [r["step"] for r in scratch.read_log(path)] == [0, 1, 2, 3, 4, 5]
+    scratch.LossLog(path, 3).write({"step": 4, "loss": 0.5})
+    assert scratch.read_log(path)[-2:] == [{"step": 3}, {"step": 4, "loss": 0.5}]
+    scratch.LossLog(path, 0)
+    assert scratch.read_log(path) == []
+
+
+def test_only_run_while_another_holds_the_folder_waits_and_then_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "LOCK_WAIT_S", 0.6)
+    with scratch.only_run(tmp_path), pytest.raises(RunError, match="another run"), scratch.only_run(tmp_path):
+        pass
+    with scratch.only_run(tmp_path):
+        pass
+
+
+def test_validation_rows_of_a_small_set_are_all_of_them(tmp_path: Path) -> None:
+    rows = data.open_rows(job_of(tmp_path).validation_shards, LENGTH, VOCAB_SIZE)
+    numbers = loop.validation_rows(rows, replace(SMALL, validation_rows=10_000))
+    assert np.sort(numbers).tolist() == list(range(rows.num_rows))
