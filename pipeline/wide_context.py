@@ -55,7 +55,7 @@ def _exchange_task(
     item: Any,
     context: TaskContext,
 ) -> JSON:
-    name = f"exchanges/{phase}/{context.index:05d}.arrow"
+    name = f"exchanges/{phase.replace(' ', '_')}/{context.index:05d}.arrow"
     return write_partitions(context.work, name, function(shared, item, context), num_partitions)
 
 
@@ -129,8 +129,9 @@ class EngineWideContext:
     def map(
         self, phase: str, function: Callable[[Any, Any, TaskContext], JSON], items: Sequence[Any], shared: Any = None
     ) -> list[JSON]:
-        names = [f"phases/{phase}/{index:05d}.json" for index in range(len(items))]
-        finished = set(self.work.list(f"phases/{phase}"))
+        folder = f"phases/{phase.replace(' ', '_')}"  # an object store's address takes no blanks
+        names = [f"{folder}/{index:05d}.json" for index in range(len(items))]
+        finished = set(self.work.list(folder))
         todo = [index for index, name in enumerate(names) if name not in finished]
         tasks = [
             _Task(

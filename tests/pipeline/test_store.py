@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pipeline.errors import StoreError
 from pipeline.store import Folder
+from tests.e2e.s3_server import s3_server
 
 
 @pytest.fixture(scope="module")
 def s3_location() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
-        yield f"s3://bucket/prefix?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-    server.stop()
+    with s3_server() as options:
+        yield f"s3://bucket/prefix{options}"
 
 
 @pytest.fixture(params=["local", "s3"])
