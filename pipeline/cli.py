@@ -126,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(run))
         return 0
-    page = plan.output.join("index.html")
+    page = Folder(plan.dag.output).join("index.html")
     if not plan.segments:
         print(f"nothing to do: all {len(plan.steps)} steps are fresh ({time.perf_counter() - start:.1f} s)")
     print(f"report: {page}")
@@ -241,8 +241,11 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     folder, run = _last_run(args.output)
+    names = dict.fromkeys(step["artifact"] for step in run["steps"] if step["artifact"])
+    if not names:
+        raise DataError("no finished step", where=args.output, expected="a run that finished at least one step")
     problems, num_files = [], 0
-    for name in dict.fromkeys(step["artifact"] for step in run["steps"] if step["artifact"]):
+    for name in names:
         artifact = open_artifact(folder.child(name))
         if artifact is None:
             problems.append(f"{folder.join(name)}: no artifact.json; expected a finished artifact")
@@ -252,7 +255,7 @@ def _verify(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"files": num_files, "problems": problems}))
     else:
-        print("\n".join(problems) if problems else f"{num_files} files are as their manifests say")
+        print("\n".join(problems) or f"{num_files} files are as their manifests say")
     return 1 if problems else 0
 
 

@@ -7,6 +7,7 @@ for: `3e-4` is a float where a float is asked for, `no` is a string where a stri
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -88,7 +89,8 @@ def build(cls: type, node: yaml.Node | None, what: str, at: str) -> Any:
                 f"unknown field {key.value!r} in {what}", where=where(key),
                 expected=f"one of {', '.join(fields) or 'no fields at all'}", mend=close_match(key.value, fields),
             )  # fmt: skip
-        values[key.value] = convert(value, hints[key.value], f"{what}.{key.value}")
+        converted = convert(value, hints[key.value], f"{what}.{key.value}")
+        values[key.value] = _absolute(converted) if fields[key.value].metadata.get("location") else converted
         nodes[key.value] = value
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
@@ -105,6 +107,11 @@ def build(cls: type, node: yaml.Node | None, what: str, at: str) -> Any:
             f"{what}.{error.found}", where=where(place) if place is not None else at,
             expected=error.expected, mend=error.mend,
         ) from error  # fmt: skip
+
+
+def _absolute(value: Any) -> Any:
+    """A local path that exists, from the root on: a worker's current folder may be another one."""
+    return os.path.abspath(value) if isinstance(value, str) and value and os.path.exists(value) else value
 
 
 def type_name(hint: Any) -> str:

@@ -9,6 +9,7 @@ reader.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from pipeline.dag import Dag, Step
 from pipeline.errors import DataError
 from pipeline.inputs import list_files
 from pipeline.stage import NarrowContext, SourceReader, SourceShard
-from pipeline.store import Folder
+from pipeline.store import Folder, is_remote
 
 State = Literal["fresh", "run", "fused", "unneeded"]
 
@@ -61,7 +62,7 @@ class Plan:
 
 def make_plan(dag: Dag) -> Plan:
     """Fingerprint every step, look for its artifact, and decide what runs. Reads listings and manifests only."""
-    output = Folder(dag.output)
+    output = Folder(dag.output if is_remote(dag.output) else os.path.abspath(dag.output))
     shards: dict[str, list[SourceShard]] = {}
     identities: dict[str, dict[str, Any]] = {}
     fingerprints: dict[str, str] = {}

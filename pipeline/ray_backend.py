@@ -46,6 +46,7 @@ class RayBackend:
             raise RunError(
                 f"no Ray cluster answered ({error})", where=f"--address {address}",
                 expected="the address of a running cluster's head node, or `auto` on one of its nodes",
+                mend="Where the cluster asks for a token, set RAY_AUTH_MODE=token here as well.",
             ) from error  # fmt: skip
         self.num_workers = num_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 

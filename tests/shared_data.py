@@ -8,4 +8,6 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-needs_shared = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared test data is not beside the project")
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "data").is_dir(), reason="the shared test data is not beside the project"
+)
