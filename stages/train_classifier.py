@@ -30,8 +30,8 @@ from pipeline.schemas import EXCERPT_CHARS
 from pipeline.stage import JSON, StepReportWriter, TaskContext, WideContext, wide
 from stages.classifiers import fasttext_model
 from stages.classifiers.fasttext_text import NEGATIVE, POSITIVE, Preparation, prepare
-from stages.kernels import ranking
 from stages.classifiers.labelled_rows import data_files, read_labelled
+from stages.kernels import ranking
 
 NUM_BUCKETS = 64  # of the shuffle; one bucket at a time is in memory
 NUM_MISTAKES = 20

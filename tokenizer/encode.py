@@ -142,7 +142,7 @@ def _buffers(strings: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
 
 def _awkward_strings(offsets: np.ndarray, data: np.ndarray) -> Any:
     """The same buffers as an awkward array of strings, the only array type gigatoken takes."""
-    import awkward as ak  # type: ignore[import-untyped]
+    import awkward as ak
 
     characters = ak.contents.NumpyArray(data, parameters={"__array__": "char"})
     return ak.Array(
