@@ -1,0 +1,60 @@
+"""Local Ray: tasks run one-threaded, errors keep their type, nothing listens beyond loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pipeline.dag import Resources
+from pipeline.errors import DataError, RunError
+from pipeline.ray_backend import RayBackend
+from tests.pipeline.ray_tasks import describe, die, refuse
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[RayBackend]:
+    made = RayBackend(num_workers=2)
+    yield made
+    made.close()
+
+
+def test_run_many_items_gives_every_result_once(backend: RayBackend) -> None:
+    results = dict(backend.run(describe, list(range(50)), Resources(num_cpus=0.5)))
+    assert {index: result["square"] for index, result in results.items()} == {i: i * i for i in range(50)}
+    assert {result["arrow_threads"] for result in results.values()} == {1}
+    assert {result["omp"] for result in results.values()} == {"1"}
+
+
+def test_run_error_of_a_task_arrives_as_itself(backend: RayBackend) -> None:
+    with pytest.raises(DataError, match="shard-7: a broken shard; expected a whole one"):
+        list(backend.run(refuse, ["shard-7"], Resources()))
+
+
+def test_run_task_that_always_kills_its_worker_is_a_run_error(backend: RayBackend) -> None:
+    with pytest.raises(RunError, match="a worker died 5 times on the same task"):
+        list(backend.run(die, [1], Resources()))
+
+
+def test_local_ray_listens_on_loopback_only(backend: RayBackend) -> None:
+    list(backend.run(describe, [1, 2], Resources()))
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening, "Ray's servers were not found"
+    beyond = [ip for ip in listening if not _is_loopback(ip)]
+    assert beyond == []
+
+
+def _is_loopback(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
