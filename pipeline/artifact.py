@@ -19,6 +19,7 @@ from pipeline.errors import DataError
 from pipeline.store import Folder
 
 MANIFEST = "artifact.json"
+SCRATCH = ".work"  # receipts and intermediate files, below the artifact's folder until it is committed
 FORMAT = 1
 _HASH_CHUNK_BYTES = 1 << 22
 _VERSIONED = ("crawlmill", "ray", "pyarrow", "numba", "fastwarc", "resiliparse", "fasttext", "tokenizers", "torch")
@@ -67,10 +68,10 @@ def file_entry(folder: Folder, name: str, rows: int | None = None) -> dict[str, 
 
 
 def commit(folder: Folder, manifest: Mapping[str, Any]) -> Artifact:
-    """Make the artifact exist. Files of killed tasks that no manifest names are removed first."""
+    """Make the artifact exist. Files of killed tasks that no manifest names are removed first; scratch stays."""
     named = {f["name"] for f in manifest["files"]}
     for name in folder.list():
-        if name not in named:
+        if name not in named and not name.startswith(f"{SCRATCH}/"):
             folder.delete(name)
     folder.write_bytes(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode())
     return _artifact(folder, manifest)
@@ -84,13 +85,13 @@ def open_artifact(folder: Folder) -> Artifact | None:
         manifest = json.loads(folder.read_bytes(MANIFEST))
         if manifest["format"] != FORMAT:
             raise DataError(
-                f"artifact format {manifest['format']!r}", where=folder.join(MANIFEST), expected=f"format {FORMAT}",
+                f"artifact format {manifest['format']!r}", where=folder.shown(MANIFEST), expected=f"format {FORMAT}",
                 mend="It was written by another version of crawlmill; choose another output folder.",
             )  # fmt: skip
         return _artifact(folder, manifest)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DataError(
-            f"a damaged manifest ({error})", where=folder.join(MANIFEST), expected="the JSON crawlmill wrote",
+            f"a damaged manifest ({error})", where=folder.shown(MANIFEST), expected="the JSON crawlmill wrote",
             mend="Delete this folder and run again.",
         ) from error  # fmt: skip
 
@@ -111,11 +112,11 @@ def verify(artifact: Artifact) -> list[str]:
     for entry in artifact.manifest["files"]:
         name = entry["name"]
         if not artifact.folder.exists(name):
-            problems.append(f"{artifact.folder.join(name)}: missing; expected {entry['bytes']} bytes")
+            problems.append(f"{artifact.folder.shown(name)}: missing; expected {entry['bytes']} bytes")
             continue
         found = file_entry(artifact.folder, name)
         for key in ("bytes", "xxh3"):
             if found[key] != entry[key]:
-                problems.append(f"{artifact.folder.join(name)}: {key} is {found[key]}; expected {entry[key]}")
+                problems.append(f"{artifact.folder.shown(name)}: {key} is {found[key]}; expected {entry[key]}")
                 break
     return problems

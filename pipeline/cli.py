@@ -22,11 +22,12 @@ from pipeline import store
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
-from pipeline.errors import CrawlmillError, DagError, DataError, RunError
+from pipeline.errors import CrawlmillError, DagError, DataError, RunError, StoreError
 from pipeline.explain import explain, format_fate
 from pipeline.plan import Plan, make_plan, why
 from pipeline.progress import ProgressKind, open_progress
-from pipeline.run_summary import RUN_JSON, now, summarise, write_page, write_summary
+from pipeline.run_file import read_run
+from pipeline.run_summary import INDEX, is_current, now, summarise, write_page, write_summary
 from pipeline.runner import Execution
 from pipeline.stage_loader import check_packages_are_ours
 from pipeline.store import Folder
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone; the interpreter's last flush must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        found = StoreError(error.strerror or str(error), where=str(error.filename or ""), expected="files as asked for")
+        return _fail(args, found, 1)
     except KeyboardInterrupt:
         print("interrupted; what was finished stays, and the next run resumes", file=sys.stderr)
         return 1
@@ -110,27 +114,35 @@ def _positive(text: str) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     started, start = now(), time.perf_counter()
-    plan = make_plan(load_dag(args.dag, args.overrides))
-    with _locked(plan.output), _backend(args) as backend:
-        kind: ProgressKind = "silent" if args.json else "plain" if args.plain else "auto"
+    dag = load_dag(args.dag, args.overrides)
+    kind: ProgressKind = "silent" if args.json else "plain" if args.plain else "auto"
+    with _locked(Folder(dag.output)), _backend(args) as backend:
+        plan = make_plan(dag)  # within the lock: what another run has just finished is seen
         with open_progress(kind, sys.stdout) as progress:
-            execution = Execution(plan=plan, backend=backend, progress=progress)
-            try:
-                execution.run()
-            except (CrawlmillError, OSError, KeyboardInterrupt) as error:
-                write_summary(plan.output, summarise(execution, started, "failed", str(error) or type(error).__name__))
-                raise
-        run = summarise(execution, started, "done", None)
-        if plan.segments or not plan.output.exists(RUN_JSON):
-            write_summary(plan.output, run)
+            run = _execute(Execution(plan=plan, backend=backend, progress=progress), started)
     if args.json:
         print(json.dumps(run))
         return 0
-    page = Folder(plan.dag.output).join("index.html")
     if not plan.segments:
         print(f"nothing to do: all {len(plan.steps)} steps are fresh ({time.perf_counter() - start:.1f} s)")
-    print(f"report: {page}")
+    print(f"report: {Folder(dag.output).shown(INDEX)}")
     return 0
+
+
+def _execute(execution: Execution, started: str) -> dict[str, Any]:
+    """Run, and write the summary however it ends."""
+    output, status, error = execution.plan.output, "failed", "stopped by an unexpected error or a signal"
+    try:
+        execution.run()
+        status, error = "done", ""
+    except CrawlmillError as problem:
+        error = str(problem)
+        raise
+    finally:
+        run = summarise(execution, started, status, error or None)
+        if not is_current(output, run):
+            write_summary(output, run)
+    return run
 
 
 @contextlib.contextmanager
@@ -214,11 +226,12 @@ def _check_step(plan: Plan, step: str) -> None:
 
 def _last_run(output: str) -> tuple[Folder, dict[str, Any]]:
     folder = Folder(output)
-    if not folder.exists(RUN_JSON):
+    run = read_run(folder)
+    if run is None:
         raise DataError(
-            "no run.json", where=output, expected="the output folder of a run", mend="Run `crawlmill run` first."
-        )
-    run: dict[str, Any] = json.loads(folder.read_bytes(RUN_JSON))
+            "no run.json", where=folder.shown(), expected="the output folder of a run",
+            mend="Run `crawlmill run` first.",
+        )  # fmt: skip
     return folder, run
 
 
@@ -243,12 +256,14 @@ def _verify(args: argparse.Namespace) -> int:
     folder, run = _last_run(args.output)
     names = dict.fromkeys(step["artifact"] for step in run["steps"] if step["artifact"])
     if not names:
-        raise DataError("no finished step", where=args.output, expected="a run that finished at least one step")
+        raise DataError(
+            "no finished step", where=Folder(args.output).shown(), expected="a run that finished at least one step"
+        )
     problems, num_files = [], 0
     for name in names:
         artifact = open_artifact(folder.child(name))
         if artifact is None:
-            problems.append(f"{folder.join(name)}: no artifact.json; expected a finished artifact")
+            problems.append(f"{folder.shown(name)}: no artifact.json; expected a finished artifact")
             continue
         num_files += len(artifact.manifest["files"])
         problems += verify(artifact)

@@ -159,12 +159,19 @@ def _convert_union(node: yaml.Node, args: tuple[Any, ...], what: str) -> Any:
     return convert(node, members[-1], what)
 
 
+def _encodes(text: str) -> bool:
+    """Whether the text has no lone surrogate."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _scalar(node: yaml.ScalarNode, hint: Any) -> tuple[bool, Any]:
     """(whether the text reads as `hint`, the value). Quoted text is text and nothing else."""
     text, quoted = node.value, node.style in ("'", '"')
     if typing.get_origin(hint) is typing.Literal:
         by_text = {str(a): a for a in typing.get_args(hint)}
         return text in by_text, by_text.get(text)
+    if "\0" in text or not _encodes(text):
+        return False, None
     if hint is str:
         return node.tag != "tag:yaml.org,2002:null" or quoted, text
     if quoted:

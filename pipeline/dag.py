@@ -5,6 +5,7 @@ The file is composed into nodes and never constructed: no tag is evaluated, no a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,12 @@ from typing import Any
 import yaml
 
 from pipeline import config
-from pipeline.errors import DagError, close_match
+from pipeline.errors import DagError, FieldError, close_match
+from pipeline.http_reader import shown
+from pipeline.schemas import PROVENANCE
 from pipeline.stage import Columns, Stage
 from pipeline.stage_loader import load_stage
+from pipeline.store import is_remote
 
 MAX_DAG_BYTES = 1 << 20
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -30,7 +34,12 @@ class Resources:
 
     num_cpus: float = 1.0  # Ray CPUs a task holds
     memory_gib: float = 0.0  # memory a task reserves; 0: no reservation
-    num_partitions: int = 0  # of an exchange; 0: the engine's choice by input size
+
+    def __post_init__(self) -> None:
+        if not 0 < self.num_cpus < math.inf:
+            raise FieldError("num_cpus", self.num_cpus, "a number above 0")
+        if not 0 <= self.memory_gib < math.inf:
+            raise FieldError("memory_gib", self.memory_gib, "a number from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +87,14 @@ def load_dag(path: str, overrides: Sequence[str] = ()) -> Dag:
     version = _required(top, "version", root)
     if not isinstance(version, yaml.ScalarNode) or version.value != "1":
         raise DagError(f"version {config.describe(version)}", where=config.where(version), expected="version: 1")
-    output = config.convert(_required(top, "output", root), str, "output")
+    output_node = _required(top, "output", root)
+    output = config.convert(output_node, str, "output")
+    if not output or ("://" in output and not is_remote(output)):
+        raise DagError(
+            f"output {shown(output)!r}",
+            where=config.where(output_node),
+            expected="a folder, s3://bucket/prefix or gs://...",
+        )
     step_nodes = config.mapping_items(_required(top, "steps", root), "steps")
     if not step_nodes:
         raise DagError("no steps", where=config.where(top["steps"][1]), expected="at least one step")
@@ -137,7 +153,7 @@ def _apply_override(root: yaml.Node, override: str) -> None:
         children = {k.value: v for k, v in config.mapping_items(node, ".".join(keys[:depth]) or "the DAG")}
         if depth == len(keys) - 1:
             node.value = [(k, v) for k, v in node.value if k.value != key] + [(_scalar(key, where), value)]
-        elif key in children:
+        elif key in children and not _is_null(children[key]):
             node = children[key]
         elif keys[0] == "steps" and depth == 1:
             raise DagError(
@@ -149,8 +165,12 @@ def _apply_override(root: yaml.Node, override: str) -> None:
         else:
             mark = yaml.Mark(where, 0, 0, 0, None, 0)
             child = yaml.MappingNode("tag:yaml.org,2002:map", [], mark, mark)
-            node.value.append((_scalar(key, where), child))
+            node.value = [(k, v) for k, v in node.value if k.value != key] + [(_scalar(key, where), child)]
             node = child
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
 def _scalar(text: str, where: str) -> yaml.ScalarNode:
@@ -283,9 +303,20 @@ def _check_columns(steps: Mapping[str, Step]) -> dict[str, Columns]:
                     mend=_who_adds(name),
                 )  # fmt: skip
         if step.stage.produces == "documents":
+            _check_added(step, available)
             added = {**available, **step.stage.adds(step.config)}
             columns[step.name] = {n: t for n, t in added.items() if n not in step.stage.removes}
     return columns
+
+
+def _check_added(step: Step, available: Columns) -> None:
+    """A step may rewrite a column, but not say where a document comes from nor change a column's type."""
+    for name, type_ in step.stage.adds(step.config).items():
+        if name in available and (name in PROVENANCE.names or available[name] != type_):
+            raise DagError(
+                f"step {step.name!r} ({step.uses}) would write {name!r} as {type_}; it is there as {available[name]}",
+                where=step.where, expected="a new column, or one of the same type that does not name the document",
+            )  # fmt: skip
 
 
 def _who_adds(column: str) -> str:

@@ -10,7 +10,6 @@ A URL may stand for several documents (crawled twice); each has its own fate, to
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -18,8 +17,9 @@ from typing import Any
 from pipeline.artifact import Artifact, open_artifact
 from pipeline.document_scan import Row, find_rows, representatives, search_hint
 from pipeline.errors import DataError
+from pipeline.run_file import read_run
 from pipeline.store import Folder
-from pipeline.wording import number, one_line, plural, sentence
+from pipeline.wording import number, one_line, sentence
 
 ID_HEX_CHARS = 32
 
@@ -85,14 +85,14 @@ def explain(output: Folder, url_or_id: str) -> list[Fate]:
 
 
 def _run(output: Folder) -> Mapping[str, Any]:
-    if not output.exists("run.json"):
+    run = read_run(output)
+    if run is None:
         raise DataError(
             "no run.json",
-            where=output.location,
+            where=output.shown(),
             expected="the output folder of a run",
             mend="Run `crawlmill run` first.",
         )
-    run: dict[str, Any] = json.loads(output.read_bytes("run.json"))
     return run
 
 
@@ -174,11 +174,11 @@ def _not_found(output: Folder, url_or_id: str, is_id: bool, artifacts: Mapping[s
     searched = ", ".join(artifacts) if artifacts else "nothing: the run has written no documents"
     text = f"no document with the {'id' if is_id else 'URL'} {one_line(url_or_id, 300)!r}; searched {searched}"
     if hint.num_without_url and not is_id:
-        text += f"; {plural(hint.num_without_url, 'record')} dropped before the URL was known"
+        text += "; some records have no URL: look for those by their id"
     close = [one_line(url, 300) for url in hint.close_urls]
     mend = f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return DataError(
-        text, where=output.location, expected="a URL exactly as it was crawled, or a hexadecimal id", mend=mend
+        text, where=output.shown(), expected="a URL exactly as it was crawled, or a hexadecimal id", mend=mend
     )
 
 

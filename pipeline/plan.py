@@ -19,6 +19,7 @@ from pipeline.artifact import Artifact, artifact_folder, fingerprint_of, open_ar
 from pipeline.dag import Dag, Step
 from pipeline.errors import DataError
 from pipeline.inputs import list_files
+from pipeline.run_file import read_run
 from pipeline.stage import NarrowContext, SourceReader, SourceShard
 from pipeline.store import Folder, is_remote
 
@@ -72,7 +73,7 @@ def make_plan(dag: Dag) -> Plan:
         identities[name] = _identity(step, fingerprints, shards.get(name))
         fingerprints[name] = fingerprint_of(identities[name])
     artifacts = {
-        name: open_artifact(artifact_folder(output, name, fingerprints[name]))
+        name: _present(dag, name, open_artifact(artifact_folder(output, name, fingerprints[name])))
         for name in dag.steps
         if is_written(dag, name)
     }
@@ -89,6 +90,12 @@ def make_plan(dag: Dag) -> Plan:
         )  # fmt: skip
     segments = tuple(Segment(chain=chain_of(dag, name)) for name in dag.steps if name in needed)
     return Plan(dag=dag, output=output, steps=steps, segments=segments, source_shards=shards)
+
+
+def _present(dag: Dag, name: str, artifact: Artifact | None) -> Artifact | None:
+    """The artifact, if the same steps are fused into it: it holds their reports and ledger rows."""
+    chain = [step.name for step in chain_of(dag, name)]
+    return artifact if artifact is not None and artifact.manifest["chain"] == chain else None
 
 
 def _list_shards(step: Step) -> list[SourceShard]:
@@ -174,18 +181,10 @@ def _state(dag: Dag, name: str, written_with: str, artifacts: Mapping[str, Artif
 
 
 def previous_identities(output: Folder) -> dict[str, Mapping[str, Any]]:
-    """The identity every step had in the run before this one, by its manifest; empty before the first."""
-    if not output.exists("run.json"):
-        return {}
-    try:
-        steps = json.loads(output.read_bytes("run.json"))["steps"]
-    except (json.JSONDecodeError, KeyError) as error:
-        raise DataError(
-            f"a damaged run.json ({error})", where=output.join("run.json"), expected="the JSON crawlmill wrote",
-            mend="Delete it; no artifact is lost.",
-        ) from error  # fmt: skip
+    """The identity every step had when it last finished, by its manifest; empty before the first run."""
+    run = read_run(output)
     identities: dict[str, Mapping[str, Any]] = {}
-    for step in steps:
+    for step in run["steps"] if run else ():
         artifact = open_artifact(output.child(step["artifact"])) if step["artifact"] else None
         if artifact is not None and step["step"] in artifact.manifest["identities"]:
             identities[step["step"]] = artifact.manifest["identities"][step["step"]]

@@ -37,8 +37,8 @@ class RayBackend:
             if address is None:
                 cpus = num_workers or os.cpu_count() or 1
                 ray.init(
-                    num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
-                    object_store_memory=_OBJECT_STORE_BYTES, logging_level="ERROR",
+                    address="local", num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1",
+                    log_to_driver=False, object_store_memory=_OBJECT_STORE_BYTES, logging_level="ERROR",
                 )  # fmt: skip
             else:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=cluster_environment())
@@ -53,6 +53,7 @@ class RayBackend:
     def run(
         self, function: Callable[[Any], Any], items: Sequence[Any], resources: Resources
     ) -> Iterator[tuple[int, Any]]:
+        self._check(resources)
         options = {"num_cpus": resources.num_cpus, "max_retries": MAX_RETRIES}
         if resources.memory_gib:
             options["memory"] = int(resources.memory_gib * (1 << 30))
@@ -68,6 +69,21 @@ class RayBackend:
             done, _ = self._ray.wait(list(running), num_returns=1)
             for reference in done:
                 yield running.pop(reference), self._result(reference)
+
+    def _check(self, resources: Resources) -> None:
+        """Ray would wait for ever for what no cluster has."""
+        there = self._ray.cluster_resources()
+        if resources.num_cpus > there.get("CPU", 0):
+            raise RunError(
+                f"a task asks for {resources.num_cpus:g} CPUs", where="resources",
+                expected=f"at most the {there.get('CPU', 0):g} that Ray has", mend="Lower num_cpus.",
+            )  # fmt: skip
+        if resources.memory_gib * (1 << 30) > there.get("memory", 0):
+            raise RunError(
+                f"a task asks for {resources.memory_gib:g} GiB", where="resources",
+                expected=f"at most the {there.get('memory', 0) / (1 << 30):.1f} GiB that Ray has",
+                mend="Lower memory_gib.",
+            )  # fmt: skip
 
     def _result(self, reference: Any) -> Any:
         try:

@@ -181,11 +181,8 @@ class StepReport:
 
 def content_bytes(batch: pa.RecordBatch) -> int:
     """Bytes of the documents' text, or of their payload where there is no text yet."""
-    total = 0
-    for name in ("text", "payload"):
-        if name in batch.schema.names:
-            total += pc.sum(pc.binary_length(batch[name])).as_py() or 0
-    return total
+    lengths = [pc.binary_length(batch[name]) for name in ("text", "payload") if name in batch.schema.names]
+    return (pc.sum(pc.coalesce(*lengths)).as_py() or 0) if lengths else 0
 
 
 def _sample_rows(step: str, batch: pa.RecordBatch, candidates: np.ndarray, limit: int) -> list[dict[str, Any]]:

@@ -10,12 +10,11 @@ from typing import Any
 
 from pipeline.artifact import Artifact
 from pipeline.http_reader import shown
-from pipeline.plan import Plan
 from pipeline.report_page import render
+from pipeline.run_file import RUN_JSON, read_run
 from pipeline.runner import Execution, Timing, read_report
 from pipeline.store import Folder
 
-RUN_JSON = "run.json"
 INDEX = "index.html"
 _STATES = {"fresh": "reused", "run": "ran", "fused": "fused", "unneeded": "reused"}
 
@@ -27,7 +26,9 @@ def now() -> str:
 def summarise(execution: Execution, started: str, status: str, error: str | None) -> dict[str, Any]:
     """The run as JSON (format 1). Steps that were not reached have state `pending`."""
     plan = execution.plan
-    before = _timings_before(plan.output)
+    last_run = read_run(plan.output)
+    before = _timings_before(last_run)
+    last_artifacts = {s["step"]: s["artifact"] for s in last_run["steps"]} if last_run else {}
     steps = []
     for name, planned in plan.steps.items():
         artifact = execution.artifacts.get(planned.written_with)
@@ -47,7 +48,8 @@ def summarise(execution: Execution, started: str, status: str, error: str | None
                 "fingerprint": planned.fingerprint,
                 "state": _STATES[planned.state] if report or planned.state == "unneeded" else "pending",
                 "reason": planned.reason,
-                "artifact": _relative(plan, artifact),
+                # a step that was not reached keeps its last artifact, so that `why` can go on comparing with it
+                "artifact": _relative(artifact) if artifact is not None else last_artifacts.get(name),
                 **{key: report.get(key, 0) for key in ("docs_in", "docs_out", "bytes_in", "bytes_out")},
                 "dropped": report.get("dropped", {}),
                 "seconds": round(timing.seconds, 3),
@@ -68,20 +70,28 @@ def summarise(execution: Execution, started: str, status: str, error: str | None
     }
 
 
-def _relative(plan: Plan, artifact: Artifact | None) -> str | None:
-    return f"{artifact.step}/{artifact.fingerprint[:16]}" if artifact is not None else None
+def _relative(artifact: Artifact) -> str:
+    return f"{artifact.step}/{artifact.fingerprint[:16]}"
 
 
-def _timings_before(output: Folder) -> dict[tuple[str, str], Timing]:
+def _timings_before(before: Mapping[str, Any] | None) -> dict[tuple[str, str], Timing]:
     """Timings of the run that made a reused step, so that the report goes on showing them."""
-    if not output.exists(RUN_JSON):
-        return {}
     return {
         (s["step"], s["fingerprint"]): Timing(
             seconds=s["seconds"], cpu_s=s["cpu_s"], peak_memory_bytes=s["peak_memory_bytes"]
         )
-        for s in json.loads(output.read_bytes(RUN_JSON))["steps"]
+        for s in (before or {"steps": ()})["steps"]
     }
+
+
+def is_current(output: Folder, run: Mapping[str, Any]) -> bool:
+    """Whether run.json already tells of a finished run with these very artifacts."""
+    before = read_run(output)
+
+    def facts(of: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+        return [(s["step"], s["fingerprint"], s["artifact"]) for s in of["steps"]]
+
+    return before is not None and before["status"] == "done" and facts(before) == facts(run)
 
 
 def write_summary(output: Folder, run: Mapping[str, Any]) -> None:
@@ -98,4 +108,4 @@ def write_page(output: Folder, run: Mapping[str, Any]) -> str:
         if step["artifact"] and output.exists(name):
             reports[step["step"]] = json.loads(output.read_bytes(name))
     output.write_bytes(INDEX, render(run, reports).encode())
-    return output.join(INDEX)
+    return output.shown(INDEX)

@@ -1,7 +1,7 @@
 """Runs a plan segment by segment, commits artifacts, and keeps run.json true while it does.
 
-A segment's tasks leave receipts in `{output}/.work/{step}-{fingerprint}`; what a killed run finished is found there.
-Once the artifact is committed the scratch folder goes.
+A segment's tasks leave receipts in `.work` below the artifact's folder; what a killed run finished is found there. Once
+the artifact is committed, that goes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import xxhash
+
 from pipeline import artifact as artifacts
 from pipeline.artifact import Artifact
 from pipeline.backend import Backend
 from pipeline.config import fingerprint_fields
 from pipeline.dag import Step
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RunError
 from pipeline.plan import Plan, Segment
 from pipeline.report import StepReport
-from pipeline.shard_task import ChainStep, ShardTask, new_report, receipt_name, run_shard
+from pipeline.shard_task import ChainStep, ShardTask, new_report, read_receipt, receipt_name, run_shard
 from pipeline.store import Folder
 from pipeline.wide_context import EngineWideContext
 
@@ -64,19 +66,23 @@ class Execution:
         fresh = [name for name, planned in self.plan.steps.items() if planned.state == "fresh"]
         if fresh:
             self.progress.step_reused(fresh)
+        for artifact in self.artifacts.values():
+            artifact.folder.delete(artifacts.SCRATCH)  # left where a run was killed right after its commit
         for segment in self.plan.segments:
             start = time.perf_counter()
+            self._folder(segment.last).delete(artifacts.MANIFEST)  # of a run that fused other steps into it
             run = self._run_wide if segment.last.stage.kind == "wide" else self._run_chain
-            artifact, reports = run(segment, self._work(segment.last))
+            artifact, reports = run(segment, self._work(segment))
             self.artifacts[segment.last.name] = artifact
-            self._work(segment.last).delete()
+            artifact.folder.delete(artifacts.SCRATCH)
             self.progress.step_done(
                 segment.last.name, reports[0].docs_in, reports[-1].docs_out, time.perf_counter() - start
             )
 
-    def _work(self, step: Step) -> Folder:
-        fingerprint = self.plan.steps[step.name].fingerprint
-        return self.plan.output.child(f".work/{step.name}-{fingerprint[:16]}")
+    def _work(self, segment: Segment) -> Folder:
+        """Scratch of a segment: another chain of fused steps gives other ledger rows, so other receipts."""
+        chain = xxhash.xxh3_64_hexdigest(" ".join(step.name for step in segment.chain).encode())
+        return self._folder(segment.last).child(f"{artifacts.SCRATCH}/{chain}")
 
     def _folder(self, step: Step) -> Folder:
         return artifacts.artifact_folder(self.plan.output, step.name, self.plan.steps[step.name].fingerprint)
@@ -87,8 +93,9 @@ class Execution:
     def _run_chain(self, segment: Segment, work: Folder) -> tuple[Artifact, list[StepReport]]:
         folder = self._folder(segment.last)
         tasks = self._shard_tasks(segment, folder, work)
-        finished = set(work.list("receipts"))
-        todo = [task for task in tasks if receipt_name(task.index) not in finished]
+        named = set(work.list("receipts"))
+        finished = {t.index for t in tasks if receipt_name(t.index) in named and read_receipt(t) is not None}
+        todo = [task for task in tasks if task.index not in finished]
         self.progress.step_started(segment.last.name, len(tasks))
         if finished:
             self.progress.note(
@@ -98,17 +105,30 @@ class Execution:
         if todo:
             for _, counts in self.backend().run(run_shard, todo, resources):
                 self.progress.shard_done(segment.last.name, counts["docs_in"], counts["docs_out"])
-        receipts = [json.loads(work.read_bytes(receipt_name(task.index))) for task in tasks]
-        reports = []
-        for step in segment.chain:
-            report = new_report(step.name, step.uses)
-            for receipt in receipts:
-                report.merge(StepReport.from_json(receipt["reports"][step.name]))
-            report.check(step.name)
-            reports.append(report)
-            self.timings[step.name] = _timing_of(step.name, receipts, last=step is segment.last)
-        files = [entry for receipt in receipts for entry in receipt["files"]]
-        return self._commit(segment, folder, files, reports, contract={}), reports
+        return self._merge_receipts(segment, tasks, folder)
+
+    def _merge_receipts(
+        self, segment: Segment, tasks: Sequence[ShardTask], folder: Folder
+    ) -> tuple[Artifact, list[StepReport]]:
+        """Add up the shards in their order, one receipt in memory at a time, and commit."""
+        reports = {step.name: new_report(step.name, step.uses) for step in segment.chain}
+        timings = {name: Timing() for name in reports}
+        files: list[dict[str, Any]] = []
+        for task in tasks:
+            receipt = read_receipt(task)
+            if receipt is None:
+                raise RunError(
+                    "a finished shard has gone", where=task.work.shown(receipt_name(task.index)),
+                    expected="the files its task wrote", mend="Run again; the shard is made anew.",
+                )  # fmt: skip
+            files += receipt["files"]
+            for name, report in reports.items():
+                report.merge(StepReport.from_json(receipt["reports"][name]))
+                timings[name] = _later(timings[name], name, receipt["timings"], name == segment.last.name)
+        for name, report in reports.items():
+            report.check(name)
+        self.timings |= timings
+        return self._commit(segment, folder, files, list(reports.values()), contract={}), list(reports.values())
 
     def _shard_tasks(self, segment: Segment, folder: Folder, work: Folder) -> list[ShardTask]:
         chain = tuple(self._chain_step(step) for step in segment.chain)
@@ -165,9 +185,13 @@ class Execution:
     def _seal(self, context: EngineWideContext, folder: Folder) -> list[dict[str, Any]]:
         """Entries of all files the stage wrote; those the engine's own tasks wrote are known already."""
         known = {entry["name"] for entry in context.files}
-        others = [name for name in folder.list() if name not in known and not name.endswith(".tmp")]
-        sealed = context.map("seal", _seal_file, others)
-        return context.files + sealed
+        ours = ("report/", f"{artifacts.SCRATCH}/", artifacts.MANIFEST)
+        others = [
+            (folder, name)
+            for name in folder.list()
+            if name not in known and not name.startswith(ours) and not name.endswith(".tmp")
+        ]
+        return context.files + [entry for _, entry in context.backend.run(_seal_file, others, context.resources)]
 
     def _commit(
         self, segment: Segment, folder: Folder, files: list[dict[str, Any]], reports: Sequence[StepReport],
@@ -175,7 +199,7 @@ class Execution:
     ) -> Artifact:  # fmt: skip
         for report in reports:
             name = f"report/{report.step}.json"
-            text = json.dumps(report.published(), indent=1, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(report.published(), indent=1, ensure_ascii=False)
             folder.write_bytes(name, text.encode())
             files.append(artifacts.file_entry(folder, name))
         step, planned = segment.last, self.plan.steps[segment.last.name]
@@ -201,16 +225,16 @@ class Execution:
         return artifacts.commit(folder, manifest)
 
 
-def _seal_file(shared: None, name: str, context: Any) -> dict[str, Any]:
-    return artifacts.file_entry(context.output, name)
+def _seal_file(place: tuple[Folder, str]) -> dict[str, Any]:
+    return artifacts.file_entry(*place)
 
 
-def _timing_of(step: str, receipts: Sequence[Mapping[str, Any]], last: bool) -> Timing:
-    timings = [receipt["timings"] for receipt in receipts]
+def _later(timing: Timing, step: str, shard: Mapping[str, Any], last: bool) -> Timing:
+    """A step's timing with one more shard's; the CPU time of a chain is charged to its last step."""
     return Timing(
-        seconds=sum(t["seconds"][step] for t in timings),
-        cpu_s=sum(t["cpu_s"] for t in timings) if last else 0.0,
-        peak_memory_bytes=max((t["peak_memory_bytes"] for t in timings), default=0),
+        seconds=timing.seconds + shard["seconds"][step],
+        cpu_s=timing.cpu_s + (shard["cpu_s"] if last else 0.0),
+        peak_memory_bytes=max(timing.peak_memory_bytes, shard["peak_memory_bytes"]),
     )
 
 
@@ -226,6 +250,6 @@ def read_report(artifact: Artifact, step: str) -> dict[str, Any]:
     """A step's published report, from the artifact it was written with."""
     name = f"report/{step}.json"
     if not artifact.folder.exists(name):
-        raise DataError("no report", where=artifact.folder.join(name), expected="the report of a finished step")
+        raise DataError("no report", where=artifact.folder.shown(name), expected="the report of a finished step")
     result: dict[str, Any] = json.loads(artifact.folder.read_bytes(name))
     return result

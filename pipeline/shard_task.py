@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import ledger
 from pipeline.artifact import canonical_json
+from pipeline.document_reader import read_documents
 from pipeline.errors import RunError
 from pipeline.report import StepReport
 from pipeline.resource_use import cpu_s, peak_memory_bytes
@@ -26,7 +26,6 @@ from pipeline.stage import BatchFunction, Columns, NarrowContext, SourceBatch, S
 from pipeline.stage_loader import load_stage
 from pipeline.store import Folder
 
-READ_ROWS = 1024
 _MAX_OPEN_STEPS = 32
 _open_steps: dict[bytes, Any] = {}  # models load once per worker; what a step returns never depends on what came before
 
@@ -69,6 +68,18 @@ def receipt_name(index: int) -> str:
     return f"receipts/{index:05d}.json"
 
 
+def read_receipt(task: ShardTask) -> dict[str, Any] | None:
+    """A finished shard's receipt; None where it is damaged or a file it names is not there in its size."""
+    try:
+        receipt: dict[str, Any] = json.loads(task.work.read_bytes(receipt_name(task.index)))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    for entry in receipt["files"]:
+        if not task.output.exists(entry["name"]) or task.output.size(entry["name"]) != entry["bytes"]:
+            return None
+    return receipt
+
+
 def run_shard(task: ShardTask) -> dict[str, Any]:
     """Run one shard and commit it; returns the small numbers the progress display shows."""
     reports = {s.step: new_report(s.step, s.uses) for s in task.chain}
@@ -82,7 +93,8 @@ def run_shard(task: ShardTask) -> dict[str, Any]:
             kept = _through(batch, narrow, reports, seconds, writer)
             if kept is not None:
                 writer.write(kept)
-                reports[task.chain[-1].step].add_hosts(kept)
+                if task.source_shard is None or len(task.chain) > 1:  # a source counts its hosts itself
+                    reports[task.chain[-1].step].add_hosts(kept)
     for report in reports.values():
         report.check(f"shard {task.index}")
     _check_source_bytes(task, reports[task.chain[0].step])
@@ -129,12 +141,6 @@ def _batches(
         return
     assert task.documents is not None
     yield from read_documents(*task.documents)
-
-
-def read_documents(folder: Folder, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The batches of a documents shard, row group by row group."""
-    with folder.open_input(name) as file, pq.ParquetFile(file) as shard:
-        yield from shard.iter_batches(batch_size=READ_ROWS, columns=columns, use_threads=False)
 
 
 def _read_source(

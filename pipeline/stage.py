@@ -218,6 +218,10 @@ class WideContext(Protocol):
         """
         ...
 
+    def add_use(self, cpu_s: float, peak_memory_bytes: int) -> None:
+        """Count what processes used that the stage started itself, beside the tasks of its phases."""
+        ...
+
     def filter_documents(
         self, documents: InputArtifact, open_filter: Callable[[Any, int], BatchFunction], shared: Any = None
     ) -> None:

@@ -53,15 +53,17 @@ class Folder:
         path, mark, options = self.location.partition("?") if is_remote(self.location) else (self.location, "", "")
         return f"{path.rstrip('/')}/{name}{mark}{options}"
 
+    def shown(self, name: str = "") -> str:
+        """The location as a message may print it: no credentials, no options."""
+        return shown(self.join(name) if name else self.location)
+
     def child(self, name: str) -> Folder:
         return Folder(self.join(name))
 
     def local_path(self, name: str = "") -> Path:
         """A local path, for libraries that read nothing else; StoreError where the folder is remote."""
         if is_remote(self.location):
-            raise StoreError(
-                "a remote folder", where=shown(self.location), expected="a folder on a (shared) file system"
-            )
+            raise StoreError("a remote folder", where=self.shown(), expected="a folder on a (shared) file system")
         return Path(self.join(name) if name else self.location)
 
     def exists(self, name: str) -> bool:
@@ -100,31 +102,39 @@ class Folder:
         try:
             yield
         except OSError as error:
-            raise StoreError(kind_of_error(error), where=shown(self.join(name)), expected="a readable file") from None
+            raise StoreError(kind_of_error(error), where=self.shown(name), expected="a readable file") from None
 
     @contextlib.contextmanager
     def open_output(self, name: str) -> Iterator[Any]:
         """An Arrow output stream that appears under `name` only when the block ends without an error."""
-        try:
-            if is_remote(self.location):
-                with tempfile.TemporaryDirectory(prefix="crawlmill-") as spool:
-                    with pa.OSFile(f"{spool}/file", "wb") as stream:
-                        yield stream
-                    self._upload(f"{spool}/file", name)
-                return
-            _, path = filesystem(self.join(name))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            temporary = f"{path}.{os.getpid()}.tmp"
-            try:
-                with pa.OSFile(temporary, "wb") as stream:
+        if is_remote(self.location):
+            with tempfile.TemporaryDirectory(prefix="crawlmill-") as spool:
+                with pa.OSFile(f"{spool}/file", "wb") as stream:
                     yield stream
+                with self._writing(name):
+                    self._upload(f"{spool}/file", name)
+            return
+        _, path = filesystem(self.join(name))
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with self._writing(name):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            stream = pa.OSFile(temporary, "wb")
+        try:
+            with stream:
+                yield stream
+            with self._writing(name):
                 os.replace(temporary, path)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StoreError(
-                kind_of_error(error), where=shown(self.join(name)), expected="a writable folder with space left"
+                kind_of_error(error), where=self.shown(name), expected="a writable folder with space left"
             ) from None
 
     def _upload(self, source: str, name: str) -> None:

@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from pipeline.backend import Backend
 from pipeline.dag import Resources
+from pipeline.document_reader import read_documents
 from pipeline.exchange import Exchange, write_partitions
 from pipeline.report import StepReport
 from pipeline.resource_use import cpu_s, peak_memory_bytes
-from pipeline.shard_task import apply_step, new_report, read_documents, schema_of
+from pipeline.shard_task import apply_step, new_report, schema_of
 from pipeline.shard_writer import ShardWriter
 from pipeline.stage import JSON, BatchFunction, Columns, ExchangeReader, InputArtifact, TaskContext
 from pipeline.store import Folder
@@ -131,8 +132,8 @@ class EngineWideContext:
     ) -> list[JSON]:
         folder = f"phases/{phase.replace(' ', '_')}"  # an object store's address takes no blanks
         names = [f"{folder}/{index:05d}.json" for index in range(len(items))]
-        finished = set(self.work.list(folder))
-        todo = [index for index, name in enumerate(names) if name not in finished]
+        present = set(self.work.list(folder))
+        todo = [index for index, name in enumerate(names) if name not in present or self._record(name) is None]
         tasks = [
             _Task(
                 function=function, shared=shared, item=items[index], result_name=names[index],
@@ -144,10 +145,23 @@ class EngineWideContext:
         for _ in self.backend.run(_run_task, tasks, self.resources):
             done += 1
             self.task_done(phase, done, len(items))
-        records = [json.loads(self.work.read_bytes(name)) for name in names]
+        records = [record for name in names if (record := self._record(name)) is not None]
+        assert len(records) == len(names), f"{self.step}: a result of phase {phase} has gone while it ran"
         self.cpu_s += sum(r["cpu_s"] for r in records)
         self.peak_memory_bytes = max([self.peak_memory_bytes, *(r["peak_memory_bytes"] for r in records)])
         return [record["result"] for record in records]
+
+    def add_use(self, cpu_s: float, peak_memory_bytes: int) -> None:
+        self.cpu_s += cpu_s
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes)
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        """What a task committed; None where it is damaged."""
+        try:
+            record: dict[str, Any] = json.loads(self.work.read_bytes(name))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return None
+        return record
 
     def exchange(
         self,

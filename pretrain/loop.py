@@ -36,7 +36,7 @@ from pretrain import checkpoint, data, objectives, optim
 from pretrain.config import Config
 from pretrain.model import Shape, Transformer, initialise
 from pretrain.parallelize import reduce_gradients, release, shard
-from pretrain.scratch import LossLog, only_run
+from pretrain.scratch import LossLog, only_run, write_use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,7 @@ def run_rank(job: Job) -> None:
             if log:
                 log.write(record)
         _write_weights(trainer.model, work / "weights.safetensors")
+        write_use(work, dist.get_rank())
         dist.barrier()  # gloo aborts now and then where a group is destroyed while a rank still talks
 
 

@@ -17,8 +17,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.errors import RunError
+from pipeline.resource_use import cpu_s, peak_memory_bytes
 
 LOCK_WAIT_S = 120  # ranks whose driver was killed need a while to notice
+
+
+def write_use(work: Path, rank: int) -> None:
+    """Leave what this rank's process used, for the run's summary; nothing else reads it."""
+    use = {"cpu_s": cpu_s(), "peak_memory_bytes": peak_memory_bytes()}
+    (work / f"use-{rank}.json").write_text(json.dumps(use))
+
+
+def read_use(work: Path, world_size: int) -> list[dict[str, Any]]:
+    """What each rank's process used, where its file is on this machine's file system."""
+    paths = [work / f"use-{rank}.json" for rank in range(world_size)]
+    return [json.loads(path.read_text()) for path in paths if path.is_file()]
 
 
 class LossLog:

@@ -21,6 +21,7 @@ from pipeline.errors import CrawlmillError, DataError, RunError
 from pipeline.stage import JSON, InputArtifact, WideContext, wide
 from pretrain import contract
 from pretrain.config import Config
+from pretrain.scratch import read_use
 
 if TYPE_CHECKING:
     from pretrain.loop import Job
@@ -37,6 +38,8 @@ def train(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     tokenizer = contract.tokenizer(ctx.inputs["vocabulary"])
     job = plan_job(cfg, ctx, tokens)
     launch(job)
+    for use in read_use(Path(job.work), cfg.world_size):
+        ctx.add_use(use["cpu_s"], use["peak_memory_bytes"])
     num_parameters = _finish(job, ctx, tokens, tokenizer)
     kept = ("tokenizer_sha256", "vocab_size", "length", "eot_id", "bos_id", "pad_id")
     return {**{name: tokens.get(name) for name in kept}, "num_parameters": num_parameters}

@@ -71,8 +71,14 @@ def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         _, kinds = words.describe(cleaned.text, split)
         sentences_N = c4_lines.num_sentences(cleaned.text, split, kinds, cleaned.counts[:, c4_lines.KEPT])
         checks: list[limits.Limit | limits.Flag] = [
-            limits.Flag(reason="lorem_ipsum", violated_N=lorem_ipsum_N),
-            limits.Flag(reason="curly_bracket", violated_N=curly_N),
+            limits.Limit(
+                measure="lorem_ipsum", value_N=cleaned.counts[:, c4_lines.LOREM_IPSUM].astype(np.float64),
+                low=0, high=5, at_most=0, too_high="lorem_ipsum",
+            ),
+            limits.Limit(
+                measure="curly_brackets", value_N=cleaned.counts[:, c4_lines.CURLY_BRACKET].astype(np.float64),
+                low=0, high=5, at_most=0, too_high="curly_bracket",
+            ),
             limits.Limit(
                 measure="num_sentences", value_N=np.where(lorem_ipsum_N | curly_N, np.nan, sentences_N),
                 low=0, high=200, at_least=cfg.min_sentences, too_low="too_few_sentences",

@@ -12,7 +12,7 @@ Bytes are those of the decompressed text (line ends and blank lines included); o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -103,9 +103,20 @@ def _read_lines(cfg: Config, shard: SourceShard) -> Iterator[SourceBatch]:
             rows.append(row)
             size += line.num_bytes if row.text else 0
             if len(rows) >= cfg.batch_rows or size >= cfg.batch_bytes:
+                _check_text_column(cfg, shard, rows)
                 yield to_batch(rows, shard.name, counters)
                 rows, counters, size = [], Counter(), 0
+    _check_text_column(cfg, shard, rows)
     yield to_batch(rows, shard.name, counters, num_bytes_read)
+
+
+def _check_text_column(cfg: Config, shard: SourceShard, rows: Sequence[Row]) -> None:
+    """DataError where not one line of a batch has the text column: a misspelt name, not a corpus of empty documents."""
+    if rows and all(row.reason == "no_text_column" for row in rows):
+        raise DataError(
+            f"no line of {len(rows)} has the column {cfg.text_column!r}", where=shown(shard.location),
+            expected=f"a JSON object with it; the first has {rows[0].excerpt}", mend="Set text_column.",
+        )  # fmt: skip
 
 
 def _read_table(cfg: Config, shard: SourceShard) -> Iterator[SourceBatch]:

@@ -26,15 +26,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipeline.document_reader import read_documents
 from pipeline.errors import DataError, FieldError
 from pipeline.schemas import tokens_schema
 from pipeline.stage import JSON, InputArtifact, StepReportWriter, TaskContext, WideContext, wide
 from stages.kernels.document_hash import id_bytes, share_of
 from tokenizer.encode import load_encoder
 
-READ_ROWS = 1024
 MAX_LENGTH = (1 << 16) - 1  # positions in a row are uint16
 SPLITS = ("train", "validation")
 LENGTH_BINS = 24  # of the histogram of document lengths: powers of two
@@ -115,8 +114,7 @@ def _checked_contract(vocabulary: InputArtifact) -> Mapping[str, Any]:
 
 
 def _read(shared: _Shared, shard: str) -> Iterator[pa.RecordBatch]:
-    with shared.documents.folder.open_input(shard) as file, pq.ParquetFile(file) as parquet:
-        yield from parquet.iter_batches(READ_ROWS, columns=["id", "text"], use_threads=False)
+    yield from read_documents(shared.documents.folder, shard, ["id", "text"])
 
 
 def _pack_shard(shared: _Shared, shard: str, task: TaskContext) -> JSON:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from pipeline.document_reader import read_documents
 from pipeline.errors import DataError, FieldError
 from pipeline.stage import JSON, InputArtifact, StepReportWriter, TaskContext, WideContext, wide
 from stages.kernels.document_hash import id_bytes, share_of
@@ -33,7 +33,6 @@ from tokenizer.errors import TokenizerError
 from tokenizer.train import MAX_TRAINING_BYTES, NUM_BYTES, Normalization, Options, Pattern, train, transformers_config
 
 TOKENIZER = "tokenizer.json"
-READ_ROWS = 1024
 MEASURED_BYTES = 4 << 20  # of held-out text per shard
 
 
@@ -120,9 +119,7 @@ def vocabulary(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
 
 def _read(documents: InputArtifact, shard: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The shard's batches with those of `columns` that it has."""
-    with documents.folder.open_input(shard) as file, pq.ParquetFile(file) as parquet:
-        present = [c for c in columns if c in parquet.schema_arrow.names]
-        yield from parquet.iter_batches(READ_ROWS, columns=present, use_threads=False)
+    yield from read_documents(documents.folder, shard, columns)
 
 
 def _select(shared: _Shared, shard: str, low: float, high: float, *more: str) -> Iterator[pa.RecordBatch]:

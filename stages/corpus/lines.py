@@ -114,6 +114,8 @@ def _row_of(value: dict[str, object], line: Line, columns: Columns, escaped: boo
     if escaped and isinstance(url, str) and not _is_unicode(url):
         url = None
     row = Row(line.place, line.num_bytes, url=url, id=value.get(columns.id), date=date)
+    if columns.text not in value:
+        return _drop(row, "no_text_column", "columns: " + ascii(", ".join(value)))
     if not isinstance(text, str):
         return _drop(row, "no_text", "columns: " + ascii(", ".join(value)))
     if not text:

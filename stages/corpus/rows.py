@@ -7,7 +7,8 @@ Source: the reasons are this project's, listed below
 
     bad_json            the line is no JSON object
     invalid_utf8        the line or the text is not UTF-8 (JSON can smuggle in half a surrogate pair)
-    no_text             the text column is missing, null or not a string
+    no_text_column      the JSON object has no such column
+    no_text             the text is null or not a string
     empty_text          the text is ''
     document_too_large  value: bytes; threshold: max_document_bytes
     damaged_file        the rest of the file cannot be decompressed or decoded; its share is what was read of it

@@ -66,6 +66,7 @@ DENSE_RUNS = (
 SPARSE_RUNS = 0.3
 FEW_BYTES = 16  # of non-ASCII: fewer say little about a script (Portuguese `ção` looks dense)
 BROKEN_UTF8 = 0.1  # errors per non-ASCII byte: GBK, Big5 and Latin-1 read as UTF-8 have 0.4 to 1.0, cut UTF-8 0.01
+BROKEN_DECLARED_UTF8 = 0.3  # where the page says it is UTF-8, a few damaged characters among few others are no wonder
 OTHER_MULTI_BYTE = (
     0.002  # errors from which on the detector's other one is preferred: GBK read as Big5 has 0.003 to 0.01
 )
@@ -134,7 +135,8 @@ def codec_of(label: str) -> str | None:
 def _choose(payload: bytes, label: str | None) -> tuple[str, How]:
     """The codec for bytes that are not valid UTF-8, given the declared one."""
     high = payload.translate(None, ASCII)
-    if _errors(payload, "utf-8") <= BROKEN_UTF8 * len(high):
+    allowed = BROKEN_DECLARED_UTF8 if label == "utf-8" else BROKEN_UTF8
+    if _errors(payload, "utf-8") <= allowed * len(high):
         return "utf-8", "repaired" if label in ("utf-8", None) else "overridden"
     guess = _detect(payload)
     if label is None or label == "utf-8":

@@ -4,7 +4,7 @@ A document's number is `shard << 32 | row`, int64: it says where the document li
 never part of a result.
 
 Reads:  shards of a documents artifact, some columns of it
-Cost:   one batch of READ_ROWS rows in memory
+Cost:   one row group in memory
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.document_reader import read_documents
 from pipeline.errors import DataError
 from pipeline.stage import InputArtifact
 from pipeline.store import Folder
 
-READ_ROWS = 4096
 ROW_BITS = 32
 
 
@@ -37,14 +37,13 @@ def read_shard(
         for column in columns:
             if column not in present:
                 raise DataError(
-                    f"no column {column!r}", where=documents.folder.join(name),
+                    f"no column {column!r}", where=documents.folder.shown(name),
                     expected=f"one of {', '.join(present)}",
                     mend=f"Put the step that adds {column!r} before this one.",
                 )  # fmt: skip
-        wanted = sorted({*columns, *(column for column in optional if column in present)})
-        for batch in parquet.iter_batches(batch_size=READ_ROWS, columns=wanted, use_threads=False):
-            yield first, batch
-            first += batch.num_rows
+    for batch in read_documents(documents.folder, name, [*columns, *optional]):
+        yield first, batch
+        first += batch.num_rows
 
 
 def shard_of(doc_N: np.ndarray) -> np.ndarray:

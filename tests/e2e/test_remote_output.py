@@ -23,7 +23,7 @@ def test_run_with_output_on_s3_equals_a_local_one(tmp_path: Path) -> None:
         assert {name: folder.read_bytes(name) for name in names} == artifacts(tmp_path / "out")
         assert "nothing to do" in crawlmill("run", dag, *override).stdout
         assert "files are as their manifests say" in crawlmill("verify", output).stdout
-        assert folder.list(".work") == []
+        assert not [name for name in folder.list() if "/.work/" in name]
         run = folder.read_bytes("run.json").decode()
         assert "endpoint_override" not in run
         url = "https://standard-library.example/"

@@ -52,7 +52,11 @@ def wait_for(process: subprocess.Popen[bytes], folder: Path, pattern: str, count
 
 @pytest.mark.parametrize(
     "pattern, count",
-    [(".work/gopher-*/receipts/*.json", 2), (".work/unique-*/phases/*/*.json", 3), ("vocabulary/*/tokenizer.json", 1)],
+    [
+        ("gopher/*/.work/*/receipts/*.json", 2),
+        ("unique/*/.work/*/phases/*/*.json", 3),
+        ("vocabulary/*/tokenizer.json", 1),
+    ],
 )
 def test_run_after_kill_of_the_driver_resumes_to_the_same_bytes(
     tmp_path: Path, source: Path, reference: dict[str, bytes], pattern: str, count: int
@@ -65,7 +69,7 @@ def test_run_after_kill_of_the_driver_resumes_to_the_same_bytes(
     assert artifacts(tmp_path / "out") != reference
     crawlmill("run", str(dag), "--workers", "2")
     assert artifacts(tmp_path / "out") == reference
-    assert not list((tmp_path / "out" / ".work").glob("*"))
+    assert not list((tmp_path / "out").glob("*/*/.work"))
 
 
 def test_run_with_a_killed_worker_ends_well_with_the_same_bytes(
@@ -73,7 +77,7 @@ def test_run_with_a_killed_worker_ends_well_with_the_same_bytes(
 ) -> None:
     dag = write_dag(tmp_path, source, "out")
     process = start("run", str(dag), "--workers", "2")
-    wait_for(process, tmp_path / "out", ".work/gopher-*/receipts/*.json", 1)
+    wait_for(process, tmp_path / "out", "gopher/*/.work/*/receipts/*.json", 1)
     killed = 0
     for child in psutil.Process(process.pid).children(recursive=True):
         try:

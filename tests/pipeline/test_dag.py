@@ -66,6 +66,11 @@ def test_load_dag_good_file_has_typed_steps(tmp_path: Path) -> None:
         ("inputs: books", "inputs: &a books", 9, ["an anchor or alias"]),
         ("num_cpus: 0.5", "num_cpu: 0.5", 15, ["Did you mean 'num_cpus'?"]),
         ("default: {", "defualt: {", 15, ["resources for 'defualt'"]),
+        ("inputs: books", "inputs: books\n    with: 3", 10, ["steps.quality.with is '3'", "a mapping"]),
+        ("num_cpus: 0.5", "num_cpus: -1", 15, ["a number above 0"]),
+        ("output: runs/x", "output: https://somewhere.example/x", 2, ["expected a folder, s3://bucket/prefix"]),
+        ("output: runs/x", "output: ''", 2, ["expected a folder"]),
+        ("source: books", 'source: "a\\0b"', 6, ["expected text"]),
         ("version: 1", "version: [1", 2, ["expected valid YAML"]),
         ("version: 1", "version: !!python/object/apply:os.system [ls]", 1, ["expected version: 1"]),
     ],
@@ -101,6 +106,19 @@ def test_load_dag_column_that_no_step_adds_says_who_does(tmp_path: Path) -> None
 )
 def test_override_replaces_a_field(tmp_path: Path, override: str, value: int) -> None:
     assert load_dag(write(tmp_path, GOOD), [override]).steps["vocabulary"].config.vocab_size == value
+
+
+@pytest.mark.parametrize("empty", ["", " null", " {}"])
+def test_override_below_an_empty_mapping_takes_effect(tmp_path: Path, empty: str) -> None:
+    text = GOOD.replace("    inputs: {documents", f"    with:{empty}\n    inputs: {{documents")
+    dag = load_dag(write(tmp_path, text), ["steps.chunks.with.overlap=32"])
+    assert dag.steps["chunks"].config.overlap == 32
+
+
+def test_load_dag_step_that_would_rewrite_a_column_s_type_is_refused(tmp_path: Path) -> None:
+    more = "  scored: {uses: stages.classify, inputs: quality, with: {column: text}}\nresources:"
+    with pytest.raises(DagError, match="would write 'text' as float; it is there as large_string"):
+        load_dag(write(tmp_path, GOOD.replace("resources:", more)))
 
 
 def test_override_creates_a_missing_mapping(tmp_path: Path) -> None:

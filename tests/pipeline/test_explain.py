@@ -76,6 +76,11 @@ def step(name: str, source: str | None, artifact_name: str | None, produces: str
         "step": name,
         "inputs": {"documents": source} if source else {},
         "artifact": artifact_name,
+        "fingerprint": "f" * 64,
+        "state": "ran",
+        "seconds": 1.0,
+        "cpu_s": 1.0,
+        "peak_memory_bytes": 1,
         "produces": produces,
     }
 
@@ -105,6 +110,7 @@ def write_run(folder: Folder) -> Folder:
         folder, "clean", ["clean"], [[], [kept_row(i, quality=0.5 + i / 100) for i in (0, 1, 3, 4, 6, 7)]], [low]
     )
     run = {
+        "status": "done",
         "steps": [
             step("crawl", None, language), step("language", "crawl", language), step("unique", "language", unique),
             step("clean", "unique", clean), step("vocabulary", "clean", "vocabulary/0", "vocabulary"),
@@ -202,7 +208,7 @@ def test_explain_unknown_url_offers_the_near_one_and_says_what_was_searched(
         explain.explain(output, asked)
     assert repr(offered) in raised.value.mend
     assert "language/" in raised.value.found and "unique/" in raised.value.found and "clean/" in raised.value.found
-    assert "1 record dropped before the URL was known" in raised.value.found
+    assert "some records have no URL" in raised.value.found
 
 
 @pytest.mark.parametrize("asked", ["ab" * 16, "", "https://[bad", "nothing like it"])

@@ -61,6 +61,11 @@ class Context:
     work: Folder
     report: Report
 
+    def add_use(self, cpu_s: float, peak_memory_bytes: int) -> None:
+        """A rank used at least some of both."""
+        assert cpu_s > 0
+        assert peak_memory_bytes > 0
+
 
 def byte_tokenizer() -> bytes:
     """tokenizer.json of a byte-level vocabulary without merges: ids 0 to 255 are bytes, then two special tokens."""

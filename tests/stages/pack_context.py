@@ -65,6 +65,9 @@ class HereContext:
     step: str = "step"
     report: Report = field(default_factory=Report)
 
+    def add_use(self, cpu_s: float, peak_memory_bytes: int) -> None:
+        raise AssertionError("packing starts no process of its own")
+
     def map(
         self, phase: str, function: Callable[[Any, Any, TaskContext], JSON], items: Sequence[Any], shared: Any = None
     ) -> list[JSON]:

@@ -105,7 +105,7 @@ def test_json_lines_joined_members_and_frames_are_read_through(tmp_path: Path) -
         (b'{"text": "half \\ud83d"}', "invalid_utf8"),
         (b'{"text": null}', "no_text"),
         (b'{"text": 5}', "no_text"),
-        (b'{"body": "elsewhere"}', "no_text"),
+        (b'{"body": "elsewhere"}', "no_text_column"),
         (b'{"text": ""}', "empty_text"),
         (b'{"text": "' + b"x" * 200_000 + b'"}', "document_too_large"),
     ],

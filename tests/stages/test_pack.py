@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from pipeline import document_reader
 from pipeline.errors import DataError, FieldError
 from pipeline.store import Folder
 from stages import pack, vocabulary
@@ -161,7 +162,7 @@ def test_pack_other_batches_same_files(
     config = pack.Config(length=64, overlap=8, validation_share=0.2)
     monkeypatch.setattr(token_shard.TokenShard.__init__, "__defaults__", (1000,))
     expected, _ = packed(shards, tmp_path / "one", config)
-    monkeypatch.setattr(pack, "READ_ROWS", read_rows)
+    monkeypatch.setattr(document_reader, "READ_ROWS", read_rows)
     found, _ = packed(shards, tmp_path / "other", config, row_group_size)
     assert found.shards() == expected.shards()
     for name in found.shards():
