@@ -202,15 +202,22 @@ def _step(key: yaml.ScalarNode, node: yaml.Node, names: Sequence[str]) -> Step:
     uses_node = _required(items, "uses", node)
     uses = config.convert(uses_node, str, f"{what}.uses")
     stage = load_stage(uses, config.where(uses_node))
-    return Step(
+    settings = items["with"][1] if "with" in items else None
+    step = Step(
         name=key.value,
         uses=uses,
         stage=stage,
-        config=config.build(stage.config, items["with"][1] if "with" in items else None, f"{what}.with", where),
+        config=config.build(stage.config, settings, f"{what}.with", where),
         inputs=_inputs(stage, items["inputs"][1] if "inputs" in items else None, what, where, names),
         keep=config.convert(items["keep"][1], bool, f"{what}.keep") if "keep" in items else False,
         where=where,
     )
+    try:
+        stage.check_inputs(step.config, tuple(step.inputs))
+    except FieldError as error:
+        place = config.where(settings) if settings is not None else where
+        raise DagError(f"{what}.with.{error.found}", where=place, expected=error.expected, mend=error.mend) from error
+    return step
 
 
 def _inputs(stage: Stage, node: yaml.Node | None, what: str, where: str, names: Sequence[str]) -> dict[str, str]:

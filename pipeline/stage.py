@@ -24,6 +24,7 @@ from pipeline.store import Folder
 
 Kind = Literal["documents", "tokens", "vocabulary", "classifier", "model"]
 Columns = Mapping[str, pa.DataType]
+CheckInputs = Callable[[Any, Sequence[str]], None]  # (config, ports that are given); raises FieldError
 JSON = Any  # what json.dumps takes: numbers, strings, lists and mappings of them
 
 
@@ -262,6 +263,7 @@ class Stage:
     adds: Callable[[Any], Columns]
     removes: tuple[str, ...]
     files: Callable[[Any], Sequence[str]]
+    check_inputs: CheckInputs
 
 
 def _config_of(function: Callable[..., Any]) -> type:
@@ -278,6 +280,10 @@ def _no_files(cfg: Any) -> Sequence[str]:
     return ()
 
 
+def _any_inputs(cfg: Any, ports: Sequence[str]) -> None:
+    """Nothing to object to."""
+
+
 def source(
     *, version: int, schema: pa.Schema, files: Callable[[Any], Sequence[str]] = _no_files
 ) -> Callable[[Callable[[Any, NarrowContext], SourceReader]], Stage]:
@@ -288,7 +294,7 @@ def source(
         return Stage(
             kind="source", version=version, function=function, config=_config_of(function), ports={},
             optional_ports=frozenset(), produces="documents", reads=(), adds=lambda cfg: columns, removes=(),
-            files=files,
+            files=files, check_inputs=_any_inputs,
         )  # fmt: skip
 
     return mark
@@ -302,14 +308,17 @@ def narrow(
     removes: tuple[str, ...] = (),
     side_inputs: Mapping[str, Kind] | None = None,
     files: Callable[[Any], Sequence[str]] = _no_files,
+    check_inputs: CheckInputs = _any_inputs,
 ) -> Callable[[Callable[[Any, NarrowContext], BatchFunction]], Stage]:
-    """Mark `function(cfg, ctx) -> BatchFunction` as the module's stage. Side inputs are optional ports."""
+    """Mark `function(cfg, ctx) -> BatchFunction` as the module's stage. Side inputs are optional ports; `check_inputs`
+    raises FieldError where those that are given do not go with the config."""
 
     def mark(function: Callable[[Any, NarrowContext], BatchFunction]) -> Stage:
         return Stage(
             kind="narrow", version=version, function=function, config=_config_of(function),
             ports={"documents": "documents", **(side_inputs or {})}, optional_ports=frozenset(side_inputs or ()),
             produces="documents", reads=reads, adds=_columns(adds or {}), removes=removes, files=files,
+            check_inputs=check_inputs,
         )  # fmt: skip
 
     return mark
@@ -335,7 +344,7 @@ def wide(
         return Stage(
             kind="wide", version=version, function=function, config=_config_of(function), ports=ports,
             optional_ports=frozenset(), produces=produces, reads=reads, adds=_columns(adds or {}), removes=removes,
-            files=files,
+            files=files, check_inputs=_any_inputs,
         )  # fmt: skip
 
     return mark

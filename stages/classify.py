@@ -12,7 +12,7 @@ A page is dropped where its score is below `drop_below` or above `drop_above`; o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,12 +67,20 @@ class Classifier:
     max_chars: int
 
 
+def _one_model(cfg: Config, ports: Sequence[str]) -> None:
+    if ("model" in ports) == bool(cfg.model):
+        raise FieldError(
+            "model", cfg.model, "one model: `inputs: {documents: ..., model: a classifier step}`, or a path or URL here"
+        )
+
+
 @narrow(
     version=1,
     reads=("text",),
     adds=lambda cfg: {cfg.column: pa.float32()},
     side_inputs={"model": "classifier"},
     files=lambda cfg: (cfg.model,) if cfg.model else (),
+    check_inputs=_one_model,
 )
 def classify(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Score and judge every document of a batch. DataError where there is no model, two, or one without the label."""

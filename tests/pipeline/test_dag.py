@@ -108,6 +108,17 @@ def test_override_replaces_a_field(tmp_path: Path, override: str, value: int) ->
     assert load_dag(write(tmp_path, GOOD), [override]).steps["vocabulary"].config.vocab_size == value
 
 
+@pytest.mark.parametrize("settings", ["{column: quality}", "{column: quality, model: m.bin}"])
+def test_load_dag_classifier_with_no_model_or_two_is_refused(tmp_path: Path, settings: str) -> None:
+    ports = "{documents: quality, model: model}" if "model" in settings else "quality"
+    more = (
+        "  model: {uses: stages.train_classifier, with: {data: 'sample:quality', positive: [good]}}\n"
+        f"  scored: {{uses: stages.classify, inputs: {ports}, with: {settings}}}\nresources:"
+    )
+    with pytest.raises(DagError, match=r"dag.yaml:15: steps.scored.with.model: .*; expected one model"):
+        load_dag(write(tmp_path, GOOD.replace("resources:", more)))
+
+
 @pytest.mark.parametrize("empty", ["", " null", " {}"])
 def test_override_below_an_empty_mapping_takes_effect(tmp_path: Path, empty: str) -> None:
     text = GOOD.replace("    inputs: {documents", f"    with:{empty}\n    inputs: {{documents")
@@ -116,7 +127,7 @@ def test_override_below_an_empty_mapping_takes_effect(tmp_path: Path, empty: str
 
 
 def test_load_dag_step_that_would_rewrite_a_column_s_type_is_refused(tmp_path: Path) -> None:
-    more = "  scored: {uses: stages.classify, inputs: quality, with: {column: text}}\nresources:"
+    more = "  scored: {uses: stages.classify, inputs: quality, with: {column: text, model: m.bin}}\nresources:"
     with pytest.raises(DagError, match="would write 'text' as float; it is there as large_string"):
         load_dag(write(tmp_path, GOOD.replace("resources:", more)))
 
