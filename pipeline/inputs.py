@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.fs
 import xxhash
 
+from pipeline.cache import cache_folder
 from pipeline.errors import DataError, StoreError
 from pipeline.http_reader import HttpReader, is_http, shown
 from pipeline.remote import open_stream
@@ -87,7 +88,7 @@ def content_hash(path: str) -> str:
     """xxh3-128 of a local file, in hex; from the cache where path, size and time of change are the same as then."""
     state, full_path = os.stat(path), os.path.abspath(path)
     key = {"path": full_path, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
-    entry = _cache_folder() / f"{xxhash.xxh3_128_hexdigest(os.fsencode(full_path))}.json"
+    entry = cache_folder("stamps") / f"{xxhash.xxh3_128_hexdigest(os.fsencode(full_path))}.json"
     known = _read_entry(entry)
     if {k: known.get(k) for k in key} == key and isinstance(known.get("xxh3"), str):
         return str(known["xxh3"])
@@ -95,10 +96,6 @@ def content_hash(path: str) -> str:
     if time.time() - state.st_mtime > _SETTLED_S:
         _write_entry(entry, {**key, "xxh3": digest})
     return digest
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crawlmill" / "stamps"
 
 
 def _read_entry(entry: Path) -> dict[str, object]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.config import LOCATION
 from pipeline.errors import DataError, FieldError, close_match
+from pipeline.http_reader import shown
 from pipeline.stage import BatchFunction, Drops, Measure, NarrowContext, Verdict, narrow
 from stages.classifiers import fasttext_model
 from stages.classifiers.fasttext_text import LABEL_PREFIX, POSITIVE, Preparation, prepare
@@ -126,7 +127,7 @@ def _open(cfg: Config, ctx: NarrowContext) -> Classifier:
         )  # fmt: skip
     if artifact is None:
         contract: Mapping[str, Any] = {}
-        location, name = cfg.model, cfg.model
+        location, name = cfg.model, shown(cfg.model)
     else:
         contract = artifact.manifest["contract"]
         location, name = artifact.folder.join(contract["file"]), f"step {artifact.step}"

@@ -13,8 +13,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from pipeline.cache import cache_folder
 from pipeline.errors import DataError, StoreError
-from pipeline.http_reader import is_http
+from pipeline.http_reader import is_http, shown
 from pipeline.inputs import list_files
 from pipeline.remote import open_stream
 from pipeline.store import is_remote
@@ -22,17 +23,12 @@ from pipeline.store import is_remote
 EXPECTED = "a model file, by path or address"
 
 
-def cache_folder(name: str) -> Path:
-    """The folder `name` in crawlmill's part of the user's cache ($XDG_CACHE_HOME, else ~/.cache); not yet created."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crawlmill" / name
-
-
 def local_file(location: str, sha256: str = "") -> Path:
     """A local path with the content of `location`; StoreError where it cannot be read, DataError on another sha256."""
     if is_http(location) or is_remote(location):
         path = _cached(location)
     elif not (path := Path(location)).is_file():
-        raise StoreError("no such file", where=location, expected=EXPECTED)
+        raise StoreError("no such file", where=shown(location), expected=EXPECTED)
     _check(path, location, sha256)
     return path
 
@@ -61,4 +57,6 @@ def _check(path: Path, location: str, sha256: str) -> None:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256.lower():
-        raise DataError(f"sha256 {found}", where=location, expected=sha256, mend="The file changed, or is not whole.")
+        raise DataError(
+            f"sha256 {found}", where=shown(location), expected=sha256, mend="The file changed, or is not whole."
+        )

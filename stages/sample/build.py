@@ -16,7 +16,7 @@ from pathlib import Path
 
 import xxhash
 
-from stages.classifiers.model_file import cache_folder
+from pipeline.cache import cache_folder
 from stages.sample import docstrings, warc_writer
 from stages.sample.doc_pages import doc_pages
 from stages.sample.labelled import FOLDER

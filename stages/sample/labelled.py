@@ -20,8 +20,8 @@ from pathlib import Path
 
 import xxhash
 
+from pipeline.cache import cache_folder
 from pipeline.errors import StoreError, close_match
-from stages.classifiers.model_file import cache_folder
 
 KINDS = ("quality", "toxicity")
 FOLDER = Path(__file__).parent
