@@ -93,8 +93,7 @@ def build(cls: type, node: yaml.Node | None, what: str, at: str) -> Any:
         values[key.value] = _absolute(converted) if fields[key.value].metadata.get("location") else converted
         nodes[key.value] = value
     for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in values:
+        if _is_required(f) and name not in values:
             raise DagError(
                 f"{what} lacks the field {name!r}", where=where(node) if node is not None else at,
                 expected=f"{name}: {type_name(hints[name])}",
@@ -107,6 +106,15 @@ def build(cls: type, node: yaml.Node | None, what: str, at: str) -> Any:
             f"{what}.{error.found}", where=where(place) if place is not None else at,
             expected=error.expected, mend=error.mend,
         ) from error  # fmt: skip
+
+
+def has_defaults(cls: type) -> bool:
+    """Whether a Config can be made without any settings."""
+    return not any(_is_required(f) for f in dataclasses.fields(cls))
+
+
+def _is_required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
 def _absolute(value: Any) -> Any:

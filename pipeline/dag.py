@@ -19,7 +19,7 @@ from pipeline.errors import DagError, FieldError, close_match
 from pipeline.http_reader import shown
 from pipeline.schemas import PROVENANCE
 from pipeline.stage import Columns, Stage
-from pipeline.stage_loader import load_stage
+from pipeline.stage_loader import known_stages, load_stage
 from pipeline.store import is_remote
 
 MAX_DAG_BYTES = 1 << 20
@@ -327,5 +327,11 @@ def _check_added(step: Step, available: Columns) -> None:
 
 
 def _who_adds(column: str) -> str:
-    known = {"text": "stages.extract", "signature": "stages.signatures", "language": "stages.language"}
-    return f"Put a step with `uses: {known[column]}` before it." if column in known else ""
+    """The stages that add a column they do not read, as advice; only those that need no settings are looked at."""
+    names = []
+    for name in known_stages():
+        if name.startswith("stages."):
+            stage = load_stage(name, name)
+            if config.has_defaults(stage.config) and column in stage.adds(stage.config()) and column not in stage.reads:
+                names.append(f"`uses: {name}`")
+    return f"Put a step with {' or '.join(names)} before it." if names else ""
