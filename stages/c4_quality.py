@@ -53,7 +53,7 @@ class Config:
 @narrow(version=1, reads=("text",), adds={"text": pa.large_string()})
 def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Clean the lines, then drop documents; a null text counts as an empty one, is dropped and stays null."""
-    from stages.kernels import c4_lines, limits, utf8, words
+    from stages.kernels import analysis, c4_lines, c4_phrases, limits
 
     rules = c4_lines.Rules(
         max_word_chars=c4_lines.NO_LIMIT if cfg.max_word_chars is None else cfg.max_word_chars,
@@ -63,33 +63,32 @@ def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     )  # fmt: skip
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = utf8.view(batch["text"])
-        east_asian_N = utf8.east_asian(text)
-        cleaned = c4_lines.clean(text, east_asian_N, rules)
-        lorem_ipsum_N, curly_N = (cleaned.counts[:, k] > 0 for k in (c4_lines.LOREM_IPSUM, c4_lines.CURLY_BRACKET))
-        split = words.split(cleaned.text, east_asian_N)
-        _, kinds = words.describe(cleaned.text, split)
-        sentences_N = c4_lines.num_sentences(cleaned.text, split, kinds, cleaned.counts[:, c4_lines.KEPT])
+        text = analysis.analyse(batch["text"])
+        cleaned = c4_lines.clean(text.text, text.words, text.lines, text.east_asian_N, rules)
+        forbidden_N = (cleaned.counts[:, [c4_phrases.LOREM_IPSUM, c4_phrases.CURLY_BRACKET]] > 0).any(axis=1)
         checks: list[limits.Limit | limits.Flag] = [
             limits.Limit(
-                measure="lorem_ipsum", value_N=cleaned.counts[:, c4_lines.LOREM_IPSUM].astype(np.float64),
+                measure="lorem_ipsum", value_N=cleaned.counts[:, c4_phrases.LOREM_IPSUM].astype(np.float64),
                 low=0, high=5, at_most=0, too_high="lorem_ipsum",
             ),
             limits.Limit(
-                measure="curly_brackets", value_N=cleaned.counts[:, c4_lines.CURLY_BRACKET].astype(np.float64),
+                measure="curly_brackets", value_N=cleaned.counts[:, c4_phrases.CURLY_BRACKET].astype(np.float64),
                 low=0, high=5, at_most=0, too_high="curly_bracket",
             ),
             limits.Limit(
-                measure="num_sentences", value_N=np.where(lorem_ipsum_N | curly_N, np.nan, sentences_N),
+                measure="num_sentences", value_N=np.where(forbidden_N, np.nan, cleaned.sentences_N),
                 low=0, high=200, at_least=cfg.min_sentences, too_low="too_few_sentences",
             ),
         ]  # fmt: skip
         drops = limits.drops(checks, batch.num_rows)
         rewritten = pc.if_else(
             pa.array(drops.code_N < 0),
-            utf8.array(c4_lines.stripped(cleaned.text)),
+            pa.LargeStringArray.from_buffers(
+                len(drops.code_N), pa.py_buffer(cleaned.text.offsets), pa.py_buffer(cleaned.text.data)
+            ),
             batch["text"].cast(pa.large_string()),
         )
+        analysis.remember_rewritten(cleaned.text, cleaned.words, text.east_asian_N)
         counters = {f"lines_{name}": int(cleaned.counts[:, k].sum()) for k, name in enumerate(c4_lines.LINE_KINDS)}
         return Verdict(columns={"text": rewritten}, drops=drops, measures=limits.measures(checks), counters=counters)
 

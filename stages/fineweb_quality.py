@@ -49,20 +49,19 @@ class Config:
 @narrow(version=1, reads=("text",))
 def fineweb_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents by FineWeb's rules; a null text counts as an empty one and is dropped."""
-    from stages.kernels import limits, lines, repetition, utf8, words
+    from stages.kernels import analysis, limits, repetition
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = utf8.view(batch["text"])
-        east_asian_N = utf8.east_asian(text)
-        short_N = np.where(east_asian_N, cfg.east_asian_short_line_chars, cfg.short_line_chars)
+        text = analysis.analyse(batch["text"])
+        short_N = np.where(text.east_asian_N, cfg.east_asian_short_line_chars, cfg.short_line_chars)
         lines_N, punctuated_N, short_lines_N, seen_chars_N, newlines_N = repetition.line_shapes(
-            text, short_N, east_asian_N
+            text.text, text.lines, short_N, text.east_asian_N
         ).T
-        words_N = np.diff(words.split(text, east_asian_N).first)
+        words_N = text.words.end - text.words.begin
         punctuated_share_N = limits.ratio(punctuated_N, lines_N)
         checks = _limits(
             cfg, lines_N == 0, punctuated_share_N, limits.ratio(short_lines_N, lines_N),
-            limits.ratio(seen_chars_N, lines.num_chars(text) - newlines_N), limits.ratio(newlines_N, words_N),
+            limits.ratio(seen_chars_N, text.num_chars_N - newlines_N), limits.ratio(newlines_N, words_N),
         )  # fmt: skip
         return Verdict(drops=limits.drops(checks, batch.num_rows), measures=limits.measures(checks))
 

@@ -60,20 +60,19 @@ class Config:
 @narrow(version=1, reads=("text",))
 def gopher_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents by Gopher's quality rules; a null text counts as an empty one and is dropped."""
-    from stages.kernels import limits, lines, utf8, word_statistics, words
+    from stages.kernels import analysis, limits, lines, word_statistics
 
     wanted = word_statistics.word_set(cfg.stop_words)
     east_asian_wanted = word_statistics.word_set(cfg.east_asian_stop_words)
 
-    def measure(text: utf8.Utf8) -> list[limits.Limit | limits.Flag]:
-        east_asian_N = utf8.east_asian(text)
-        split = words.split(text, east_asian_N)
-        num_all_N, num_N, chars_N, with_letter_N = word_statistics.counts(split, *words.describe(text, split)).T
-        stop_words_N = word_statistics.distinct(text, split, wanted)
+    def measure(text: analysis.TextAnalysis) -> list[limits.Limit | limits.Flag]:
+        num_all_N, num_N, chars_N, with_letter_N = word_statistics.counts(text.text, text.words).T
+        stop_words_N = word_statistics.distinct(text.text, text.words, wanted)
+        east_asian_N = text.east_asian_N
         if east_asian_N.any():
-            east_asian_found_N = word_statistics.distinct(text, split, east_asian_wanted)
+            east_asian_found_N = word_statistics.distinct(text.text, text.words, east_asian_wanted)
             stop_words_N = np.where(east_asian_N, east_asian_found_N, stop_words_N)
-        num_lines_N, bullets_N, ellipsis_lines_N, hashes_N, ellipses_N = lines.marks(text).T
+        num_lines_N, bullets_N, ellipsis_lines_N, hashes_N, ellipses_N = lines.marks(text.text, text.lines).T
         mean_chars_N = np.where(east_asian_N, np.nan, limits.ratio(chars_N, num_N))
         return _limits(
             cfg, num_N.astype(np.float64), mean_chars_N, limits.ratio(hashes_N, num_all_N),
@@ -83,7 +82,7 @@ def gopher_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         )  # fmt: skip
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        checks = measure(utf8.view(batch["text"]))
+        checks = measure(analysis.analyse(batch["text"]))
         return Verdict(drops=limits.drops(checks, batch.num_rows), measures=limits.measures(checks))
 
     return judge

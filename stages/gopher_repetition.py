@@ -53,17 +53,17 @@ class Config:
 @narrow(version=1, reads=("text",))
 def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents that repeat themselves; a null text counts as an empty one and is dropped."""
-    from stages.kernels import limits, lines, repetition, utf8, words
+    from stages.kernels import analysis, limits, n_grams, repetition
 
-    def shares(text: utf8.Utf8) -> dict[str, np.ndarray]:
-        num_chars_N = lines.num_chars(text)
+    def shares(text: analysis.TextAnalysis) -> dict[str, np.ndarray]:
+        num_chars_N = text.num_chars_N
         paragraphs_N, seen_paragraphs_N, paragraph_chars_N, lines_N, seen_lines_N, line_chars_N = (
-            repetition.duplicate_lines(text).T
+            repetition.duplicate_lines(text.text, text.lines).T
         )
-        times_N = np.where(utf8.han_kana(text), 2, 1)
-        n_gram_chars_N9 = repetition.n_gram_chars(text, words.split(text, utf8.east_asian(text)), times_N)
-        names = [f"top_{n}_gram_chars" for n in repetition.TOP]
-        names += [f"duplicate_{n}_gram_chars" for n in repetition.DUPLICATE]
+        times_N = np.where(text.han_kana_N, 2, 1)
+        n_gram_chars_N9 = n_grams.n_gram_chars(text.text, text.words, times_N)
+        names = [f"top_{n}_gram_chars" for n in n_grams.TOP]
+        names += [f"duplicate_{n}_gram_chars" for n in n_grams.DUPLICATE]
         return {
             "duplicate_paragraphs": limits.ratio(seen_paragraphs_N, paragraphs_N),
             "duplicate_paragraph_chars": limits.ratio(paragraph_chars_N, num_chars_N),
@@ -73,10 +73,8 @@ def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         }
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = utf8.view(batch["text"])
-        checks: list[limits.Limit | limits.Flag] = [
-            limits.Flag(reason="empty", violated_N=text.offsets[1:] == text.offsets[:-1])
-        ]
+        text = analysis.analyse(batch["text"])
+        checks: list[limits.Limit | limits.Flag] = [limits.Flag(reason="empty", violated_N=text.num_chars_N == 0)]
         for name, share_N in shares(text).items():
             reason = f"too_frequent_{name[4:10]}" if name.startswith("top") else f"too_many_{name}"
             checks.append(

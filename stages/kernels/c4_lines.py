@@ -1,50 +1,35 @@
 r"""C4's line rules: which lines of a text stay, and how they read without citations.
 
-Reads:  Utf8 (an Arrow string array's offsets and bytes)
-Writes: CleanLines: the lines that stay, joined by `\n`, and counts
-Cost:   about 8 ns per byte; the output is at most as long as the input and a byte
+Reads:  Utf8 (an Arrow string array's offsets and bytes), its words and lines
+Writes: CleanLines: the lines that stay, joined by `\n`, their words, and counts
+Cost:   about 2 ns per byte; the output is at most as long as the input and a byte
+
+The words of a line that stays are those it had; only a line that loses a citation is split again.
 Source: datatrove 0.10.1 c4_filters.py, C4QualityFilter; Raffel et al. 2020 (jmlr.org/papers/v21/20-074.html)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from stages.kernels.byte_masks import address_of
+from stages.kernels.c4_phrases import BRACKET, CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, phrases_in, signs
+from stages.kernels.chunks import BEGINS_CHUNK
 from stages.kernels.compiled import kernel
-from stages.kernels.lines import ends_with_ellipsis, is_at, line_end, strip
-from stages.kernels.unicode_tables import DIGIT, HAN_KANA, SPACE
-from stages.kernels.utf8 import Utf8, class_at
-from stages.kernels.words import ENDS_SENTENCE, IS_PUNCTUATION, Words
+from stages.kernels.lines import Lines, ends_with_ellipsis, strip
+from stages.kernels.sentences import num_sentences
+from stages.kernels.unicode_tables import DIGIT, HAN_KANA
+from stages.kernels.utf8 import PADDING, Utf8, class_at, count_chars, is_padded
+from stages.kernels.words import Words, split_chunk_at
 
 # What happened to a line; the columns of CleanLines.counts.
-KEPT, LONG_WORD, NO_TERMINAL, FEW_WORDS, JAVASCRIPT, POLICY, LOREM_IPSUM, CURLY_BRACKET = range(8)
+KEPT, LONG_WORD, NO_TERMINAL, FEW_WORDS = range(4)  # and those of c4_phrases.py
 LINE_KINDS = ("kept", "long_word", "no_terminal_punctuation", "too_few_words", "javascript", "policy")
 NO_LIMIT = np.iinfo(np.int64).max
 
-# (text in lower case, what it means, a rare letter of it to look for first), by that letter
-PHRASES = (
-    ("terms of use", POLICY, "f"),
-    ("cookie policy", POLICY, "k"),
-    ("uses cookies", POLICY, "k"),
-    ("use of cookies", POLICY, "k"),
-    ("use cookies", POLICY, "k"),
-    ("lorem ipsum", LOREM_IPSUM, "p"),
-    ("javascript", JAVASCRIPT, "v"),
-    ("privacy policy", POLICY, "v"),
-)
-_PHRASE_BYTES = np.frombuffer("".join(p for p, _, _ in PHRASES).encode(), np.uint8)
-_PHRASE_STARTS = np.cumsum([0, *(len(p) for p, _, _ in PHRASES)])
-_PHRASE_ANCHORS = np.array([p.index(anchor) for p, _, anchor in PHRASES])
-_PHRASE_KINDS = np.array([kind for _, kind, _ in PHRASES])
-# by byte: first phrase whose rare letter it is, and the one after the last; the curly bracket has an empty range
-_ANCHORS, _FIRST_PHRASE, _LAST_PHRASE = np.zeros(256, np.bool_), np.zeros(256, np.int64), np.zeros(256, np.int64)
-for _letter in {anchor for _, _, anchor in PHRASES}:
-    _indices = [i for i, (_, _, anchor) in enumerate(PHRASES) if anchor == _letter]
-    for _byte in (ord(_letter), ord(_letter.upper())):
-        _ANCHORS[_byte], _FIRST_PHRASE[_byte], _LAST_PHRASE[_byte] = True, _indices[0], _indices[-1] + 1
-_ANCHORS[ord("{")] = True
 _CITATIONS = np.frombuffer(b"[edit][citation needed]", np.uint8)
 
 
@@ -64,125 +49,151 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class CleanLines:
-    """`text`: the kept lines of every text, not yet stripped; empty for a text with a forbidden phrase.
+    """`text`: the kept lines of every text, padded, without white space around them; empty for a text with a forbidden
+    phrase. `words`: its words. `sentences_N` int64: its sentences.
 
     `counts` int64[N, 8]: lines by what happened to them; the last two are at most 1, for the forbidden phrase that was
     met first.
     """
 
     text: Utf8
+    words: Words
+    sentences_N: np.ndarray
     counts: np.ndarray
 
 
-def clean(text: Utf8, east_asian_N: np.ndarray, rules: Rules) -> CleanLines:
-    """Apply the rules to every line. In texts of `east_asian_N` a Han or kana character counts as a word of its line,
-    and closing marks of these scripts are terminal punctuation too."""
-    num_bytes = int(text.offsets[-1] - text.offsets[0])
-    data, offsets = np.empty(num_bytes + len(text) + 1, np.uint8), np.zeros(len(text) + 1, np.int64)
-    counts = np.zeros((len(text), 8), np.int64)
+def clean(text: Utf8, words: Words, lines: Lines, east_asian_N: np.ndarray, rules: Rules) -> CleanLines:
+    """Apply the rules to every line of the padded texts. In texts of `east_asian_N` a Han or kana character counts as a
+    word of its line, and closing marks of these scripts are terminal punctuation too."""
+    assert is_padded(text)
+    num_bytes = int(text.offsets[-1] - text.offsets[0]) + len(text)
+    data, offsets = np.empty(num_bytes + PADDING, np.uint8), np.zeros(len(text) + 1, np.int64)
+    starts, ends = np.empty(num_bytes + 1, np.int32), np.empty(num_bytes + 1, np.int32)
+    kinds, first = np.empty(num_bytes + 1, np.uint8), np.zeros(len(text) + 1, np.int64)
+    counts, sentences_N = np.zeros((len(text), 8), np.int64), np.zeros(len(text), np.int64)
     switches = np.array([rules.lorem_ipsum, rules.javascript, rules.curly_bracket, rules.policy])
     _clean_batch(
-        text.data, text.offsets, east_asian_N, rules.max_word_chars, rules.min_words, rules.citations, rules.terminal,
-        switches, data, offsets, counts,
+        text.data, text.offsets, (words.begin, words.end, words.starts, words.ends, words.kinds),
+        (lines.begin, lines.end, lines.stops, lines.nexts), east_asian_N, rules.max_word_chars, rules.min_words,
+        rules.citations, rules.terminal, switches, data, offsets, (starts, ends, kinds, first), counts, sentences_N,
     )  # fmt: skip
-    data.flags.writeable = False  # the kernels are compiled for Arrow's read-only buffers
-    cleaned = Utf8(offsets=offsets, data=data, null_N=text.null_N)
-    return CleanLines(text=cleaned, counts=counts)
-
-
-def stripped(text: Utf8) -> Utf8:
-    """A copy of the texts without white space around them."""
-    data, offsets = np.empty(int(text.offsets[-1] - text.offsets[0]), np.uint8), np.zeros(len(text) + 1, np.int64)
-    _strip_batch(text.data, text.offsets, data, offsets)
-    return Utf8(offsets=offsets, data=data[: offsets[-1]], null_N=text.null_N)
-
-
-def num_sentences(text: Utf8, words: Words, kinds: np.ndarray, num_lines_N: np.ndarray) -> np.ndarray:
-    r"""int64[N]: sentences, each line counted by itself as spaCy's sentencizer does; a line has at least one.
-
-    `num_lines_N` is the number of lines, `\n` between them; `kinds` is from words.describe.
-    """
-    sentences_N = num_lines_N.copy()
-    _sentences_batch(text.data, text.offsets, words.starts, words.ends, words.first, kinds, sentences_N)
-    return sentences_N
+    count = first[-1]
+    return CleanLines(
+        text=Utf8(offsets=offsets, data=data, null_N=text.null_N),
+        words=Words(begin=first[:-1], end=first[1:], starts=starts[:count], ends=ends[:count], kinds=kinds[:count]),
+        sentences_N=sentences_N, counts=counts,
+    )  # fmt: skip
 
 
 @kernel
 def _clean_batch(
-    data: np.ndarray, offsets: np.ndarray, east_asian_N: np.ndarray, max_word_chars: int, min_words: int,
-    citations: bool, terminal: bool, switches: np.ndarray, out: np.ndarray, out_offsets: np.ndarray, counts: np.ndarray,
+    data: np.ndarray, offsets: np.ndarray, words: tuple, lines: tuple, east_asian_N: np.ndarray, max_word_chars: int,
+    min_words: int, citations: bool, terminal: bool, switches: np.ndarray, out: np.ndarray, out_offsets: np.ndarray,
+    out_words: tuple, counts: np.ndarray, sentences_N: np.ndarray,
 ) -> None:  # fmt: skip
-    at = 0
-    for n in range(len(offsets) - 1):
-        start, end, first = offsets[n], offsets[n + 1], at
-        while start < end:
-            stop, following = line_end(data, start, end)
-            low, high = strip(data, start, stop)
-            kind, after = _clean_line(
-                data, low, high, east_asian_N[n], max_word_chars, min_words, citations, terminal, switches, out, at
-            )
+    begin, end, starts, ends, kinds = words
+    first_line, last_line, stops, nexts = lines
+    out_starts, out_ends = address_of(out_words[0], 0), address_of(out_words[1], 0)
+    out_kinds, first, spare = address_of(out_words[2], 0), out_words[3], len(out_words[0]) - 1
+    length: Any = np.int64(0)
+    line: Any = np.int64(0)
+    for n in range(len(begin)):
+        text, written = address_of(data, offsets[n]), address_of(out, out_offsets[n])
+        length, line, w, at = np.int64(0), np.int64(0), begin[n], first[n]
+        for k in range(first_line[n], last_line[n]):
+            stop: Any = np.int64(stops[k])
+            low, high = strip(text, line, stop)
+            line, before = np.int64(nexts[k]), w
+            num_words, longest, w = _line_words(starts, ends, kinds, w, end[n], stop)
+            if longest > max_word_chars:
+                longest = _longest_chunk(text, starts, ends, kinds, before, w)
+            kind, after, same = _clean_line(
+                text, low, high, num_words, longest, east_asian_N[n], max_word_chars, min_words, citations, terminal,
+                switches, written, length,
+            )  # fmt: skip
             counts[n, kind] += 1
             if kind in (LOREM_IPSUM, CURLY_BRACKET):
-                at = first
+                length, at = np.int64(0), first[n]
                 break
             if kind == KEPT:
-                out[after] = 10
-                at = after + 1
-            start = following
-        if at > first:
-            at -= 1  # the line break after the last line
-        out_offsets[n + 1] = at
+                if same:
+                    for m in range(before, w):
+                        out_starts[at], out_ends[at] = starts[m] + length - low, ends[m] + length - low
+                        out_kinds[at] = kinds[m]
+                        at += 1
+                else:
+                    single = HAN_KANA if east_asian_N[n] else 0
+                    i = length
+                    while i < after:
+                        i, at = split_chunk_at(
+                            written, i, after, single, out_starts, out_ends, out_kinds, at, spare
+                        )  # fmt: skip
+                written[after] = 10
+                length = after + 1
+        if length:
+            sentences_N[n] = num_sentences(
+                written, length - 1, out_starts, out_ends, out_kinds, first[n], at, counts[n, KEPT]
+            )  # fmt: skip
+            length = _strip_text(written, length - 1, out_starts, out_ends, first[n], at)
+        out_offsets[n + 1], first[n + 1] = out_offsets[n] + length, at
+
+
+@kernel
+def _line_words(
+    starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, w: int, last: int, stop: int
+) -> tuple[int, int, int]:
+    """(chunks of the line that ends at byte `stop` and has words from w on, bytes of the longest, the next word)."""
+    num_chunks = longest = chunk = 0
+    while w < last and starts[w] < stop:
+        if kinds[w] & BEGINS_CHUNK:
+            num_chunks, chunk = num_chunks + 1, starts[w]
+        longest = max(longest, ends[w] - chunk)
+        w += 1
+    return num_chunks, longest, w
+
+
+@kernel
+def _longest_chunk(
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, first: int, last: int
+) -> int:
+    """Characters of the longest chunk that words first..last make up."""
+    longest = num_chars = 0
+    for w in range(first, last):
+        num_chars = count_chars(text, starts[w], ends[w]) + (0 if kinds[w] & BEGINS_CHUNK else num_chars)
+        longest = max(longest, num_chars)
+    return longest
 
 
 @kernel
 def _clean_line(
-    data: np.ndarray, start: int, end: int, east_asian: bool, max_word_chars: int, min_words: int, citations: bool,
-    terminal: bool, switches: np.ndarray, out: np.ndarray, at: int,
-) -> tuple[int, int]:  # fmt: skip
-    """(what happens to the line, where it ends in `out`); it is written there in any case."""
-    num_words, longest = _line_words(data, start, end, HAN_KANA if east_asian else 0)
+    text: np.ndarray, low: int, high: int, num_words: int, longest: int, east_asian: bool, max_word_chars: int,
+    min_words: int, citations: bool, terminal: bool, switches: np.ndarray, out: np.ndarray, at: int,
+) -> tuple[int, int, bool]:  # fmt: skip
+    """(what happens to the line text[low:high], where it ends in `out` if it is kept, whether nothing was cut out)."""
     if longest > max_word_chars:
-        return LONG_WORD, at
-    after = _copy_line(data, start, end, citations, out, at)
-    if terminal and not _ends_line(out, at, after, east_asian):
-        return NO_TERMINAL, after
+        return LONG_WORD, at, True
+    found, after, same = signs(text, low, high), at + high - low, True
+    if citations and found & 1 << BRACKET:
+        after = _copy_line(text, low, high, out, at)
+        same = after - at == high - low
+        found = phrases_in(out, at, after)
+    line, start, end = (text, low, high) if same else (out, at, after)
+    if terminal and not _ends_line(line, start, end, east_asian):
+        return NO_TERMINAL, after, same
     if num_words < min_words:
-        return FEW_WORDS, after
-    found = _phrases(out, at, after)
+        return FEW_WORDS, after, same
     if found & 1 << LOREM_IPSUM and switches[0]:
-        return LOREM_IPSUM, after
+        return LOREM_IPSUM, after, same
     if found & 1 << JAVASCRIPT and switches[1]:
-        return JAVASCRIPT, after
+        return JAVASCRIPT, after, same
     if found & 1 << CURLY_BRACKET and switches[2]:
-        return CURLY_BRACKET, after
+        return CURLY_BRACKET, after, same
     if found & 1 << POLICY and switches[3]:
-        return POLICY, after
-    return KEPT, after
-
-
-@kernel
-def _line_words(data: np.ndarray, start: int, end: int, single: int) -> tuple[int, int]:
-    """(words between white space, characters of the longest); each character of class `single` is a word."""
-    num_words = longest = current = 0
-    i = start
-    while i < end:
-        byte = data[i]
-        if 32 < byte < 0x80:
-            num_words += current == 0
-            current += 1
-            longest = max(longest, current)
-            i += 1
-            continue
-        bits, size = class_at(data, i, end)
-        if bits & (SPACE | single):
-            num_words += (bits & single) != 0
-            current = 0
-        else:
-            num_words += current == 0
-            current += 1
-            longest = max(longest, current)
-        i += size
-    return num_words, longest
+        return POLICY, after, same
+    if same:
+        for k in range(high - low):
+            out[at + k] = text[low + k]
+    return KEPT, after, same
 
 
 @kernel
@@ -206,11 +217,11 @@ def _citation_length(data: np.ndarray, i: int, end: int) -> int:
 
 
 @kernel
-def _copy_line(data: np.ndarray, start: int, end: int, citations: bool, out: np.ndarray, at: int) -> int:
-    """Copy data[start:end], perhaps without citations, to out[at:]; the position after it."""
+def _copy_line(data: np.ndarray, start: int, end: int, out: np.ndarray, at: int) -> int:
+    """Copy data[start:end] without citations to out[at:]; the position after it."""
     i = start
     while i < end:
-        if citations and data[i] == 91:
+        if data[i] == 91:
             length = _citation_length(data, i, end)
             if length:
                 i += length
@@ -241,92 +252,13 @@ def _ends_line(data: np.ndarray, start: int, end: int, east_asian: bool) -> bool
 
 
 @kernel
-def _phrases(data: np.ndarray, start: int, end: int) -> int:
-    """Bits 1 << kind of the phrases in the line, in any case, and of curly brackets."""
-    found = 0
-    for i in range(start, end):
-        byte = data[i]
-        if byte == 0xE2 and is_at(data, i, end, 0xE2, 0x84, 0xAA):
-            return found | _phrases_with_kelvin(data, start, end)
-        if _ANCHORS[byte]:
-            if byte == 123:
-                found |= 1 << CURLY_BRACKET
-            for p in range(_FIRST_PHRASE[byte], _LAST_PHRASE[byte]):
-                low = i - _PHRASE_ANCHORS[p]
-                if low >= start and _is_phrase(data, low, end, p):
-                    found |= 1 << _PHRASE_KINDS[p]
-    return found
-
-
-@kernel
-def _is_phrase(data: np.ndarray, i: int, end: int, p: int) -> bool:
-    """Whether phrase p stands at data[i], letters in either case."""
-    first, length = _PHRASE_STARTS[p], _PHRASE_STARTS[p + 1] - _PHRASE_STARTS[p]
-    if i + length > end:
-        return False
-    for k in range(length):
-        byte = data[i + k]
-        if byte != _PHRASE_BYTES[first + k] and (not 65 <= byte <= 90 or byte + 32 != _PHRASE_BYTES[first + k]):
-            return False
-    return True
-
-
-@kernel
-def _phrases_with_kelvin(data: np.ndarray, start: int, end: int) -> int:
-    """As _phrases, for a line with a Kelvin sign: the one other character whose lower case is an ASCII letter, k."""
-    line = np.empty(end - start, np.uint8)
-    i, at = start, 0
-    while i < end:
-        kelvin = is_at(data, i, end, 0xE2, 0x84, 0xAA)
-        line[at] = 107 if kelvin else data[i]
-        i, at = i + (3 if kelvin else 1), at + 1
-    found = 0
-    for i in range(at):
-        found |= (line[i] == 123) << CURLY_BRACKET
-        for p in range(len(_PHRASE_KINDS)):
-            if _is_phrase(line, i, at, p):
-                found |= 1 << _PHRASE_KINDS[p]
-    return found
-
-
-@kernel
-def _strip_batch(data: np.ndarray, offsets: np.ndarray, out: np.ndarray, out_offsets: np.ndarray) -> None:
-    at = 0
-    for n in range(len(offsets) - 1):
-        low, high = strip(data, offsets[n], offsets[n + 1])
-        out[at : at + high - low] = data[low:high]
-        at += high - low
-        out_offsets[n + 1] = at
-
-
-@kernel
-def _sentences_batch(
-    data: np.ndarray, offsets: np.ndarray, starts: np.ndarray, ends: np.ndarray, first: np.ndarray, kinds: np.ndarray,
-    sentences_N: np.ndarray,
-) -> None:  # fmt: skip
-    for n in range(len(offsets) - 1):
-        ended, before = False, offsets[n]
-        for w in range(first[n], first[n + 1]):
-            trailing, new_line = _gap(data, before, starts[w])
-            if ended and trailing:
-                sentences_N[n] += 1
-                ended = False
-            ended = ended and not new_line
-            if kinds[w] & ENDS_SENTENCE:
-                ended = True
-            elif ended and not kinds[w] & IS_PUNCTUATION:
-                sentences_N[n] += 1
-                ended = False
-            before = ends[w]
-        trailing, _ = _gap(data, before, offsets[n + 1])
-        sentences_N[n] += ended and trailing
-
-
-@kernel
-def _gap(data: np.ndarray, start: int, end: int) -> tuple[bool, bool]:
-    r"""Of the white space data[start:end] after a word: (whether spaCy makes a token of what precedes the first `\n`,
-    whether there is a `\n`). It does unless that is nothing or one space."""
-    i = start
-    while i < end and data[i] != 10:
-        i += 1
-    return i - start > 1 or (i - start == 1 and data[start] != 32), i < end
+def _strip_text(text: np.ndarray, end: int, starts: np.ndarray, ends: np.ndarray, first: int, last: int) -> int:
+    """Move text[:end] and its words so that no white space is around it; its new length."""
+    first_byte: Any = np.int64(0)
+    low, high = strip(text, first_byte, end)
+    if low > 0:
+        for i in range(low, high):
+            text[i - low] = text[i]
+        for w in range(first, last):
+            starts[w], ends[w] = starts[w] - low, ends[w] - low
+    return high - low

@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from stages.kernels import unicode_tables
+from stages.kernels.byte_masks import WIDTH, Masks, count_between
 from stages.kernels.compiled import kernel
 from stages.kernels.unicode_tables import BLOCK_BITS, HAN_KANA, HANGUL, LETTER
 
 REPLACEMENT = 0xFFFD
+PADDING = WIDTH + 8  # groups of 64 bytes are read from any byte of a text on, and from the two after it
 _INDEX, _BLOCKS = unicode_tables.load().index, unicode_tables.load().blocks  # compiled in as constants
 _BLOCK_MASK = (1 << BLOCK_BITS) - 1
 
@@ -33,6 +35,11 @@ class Utf8:
     offsets: np.ndarray
     data: np.ndarray
     null_N: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Arrow's buffers can not be written to; kernels are compiled for such arrays, and once."""
+        self.offsets.flags.writeable = False
+        self.data.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.null_N)
@@ -51,6 +58,21 @@ def view(texts: pa.Array) -> Utf8:
         filled = view(large.fill_null(""))
         return Utf8(offsets=filled.offsets, data=filled.data, null_N=null_N)
     return Utf8(offsets=offsets, data=data, null_N=null_N)
+
+
+def is_padded(text: Utf8) -> bool:
+    """Whether kernels may read PADDING bytes past the last text."""
+    return len(text.data) >= int(text.offsets[-1]) + PADDING
+
+
+def padded(text: Utf8) -> Utf8:
+    """The same texts, copied where too few bytes follow the last one."""
+    if is_padded(text):
+        return text
+    start, end = int(text.offsets[0]), int(text.offsets[-1])
+    data = np.zeros(end - start + PADDING, np.uint8)
+    data[: end - start] = text.data[start:end]
+    return Utf8(offsets=text.offsets - start if start else text.offsets, data=data, null_N=text.null_N)
 
 
 def array(text: Utf8) -> pa.Array:
@@ -115,27 +137,46 @@ def count_chars(data: np.ndarray, start: int, end: int) -> int:
 
 
 @kernel
-def _majority(data: np.ndarray, offsets: np.ndarray, mask: int, majority_N: np.ndarray) -> None:
+def _majority(
+    data: np.ndarray, offsets: np.ndarray, letters: np.ndarray, wide: np.ndarray, mask: int, majority_N: np.ndarray
+) -> None:
     for n in range(len(offsets) - 1):
-        letters = of_mask = 0
         i, end = offsets[n], offsets[n + 1]
+        first, last = i - offsets[0], end - offsets[0]
+        if 2 * count_between(wide, first, last) <= count_between(letters, first, last):
+            continue  # every such character has a wide byte, and these are letters of ASCII alone
+        num_letters = of_mask = 0
         while i < end:
             bits, size = class_at(data, i, end)
-            letters += bits & LETTER != 0
+            num_letters += bits & LETTER != 0
             of_mask += bits & mask != 0
             i += size
-        majority_N[n] = 2 * of_mask > letters
+        majority_N[n] = 2 * of_mask > num_letters
 
 
-def east_asian(text: Utf8) -> np.ndarray:
+def east_asian(text: Utf8, masks: Masks) -> np.ndarray:
     """bool[N]: more than half of the text's letters are Han, kana or Hangul."""
     majority_N = np.zeros(len(text), np.bool_)
-    _majority(text.data, text.offsets, HAN_KANA | HANGUL, majority_N)
+    _majority(text.data, text.offsets, masks.letters, masks.wide, HAN_KANA | HANGUL, majority_N)
     return majority_N
 
 
-def han_kana(text: Utf8) -> np.ndarray:
+def han_kana(text: Utf8, masks: Masks) -> np.ndarray:
     """bool[N]: more than half of the text's letters are Han or kana."""
     majority_N = np.zeros(len(text), np.bool_)
-    _majority(text.data, text.offsets, HAN_KANA, majority_N)
+    _majority(text.data, text.offsets, masks.letters, masks.wide, HAN_KANA, majority_N)
     return majority_N
+
+
+def num_chars(text: Utf8, masks: Masks) -> np.ndarray:
+    """int64[N]: characters (code points) of every text."""
+    counts = np.zeros(len(text), np.int64)
+    _num_chars(text.offsets, masks.continuations, counts)
+    return counts
+
+
+@kernel
+def _num_chars(offsets: np.ndarray, continuations: np.ndarray, counts: np.ndarray) -> None:
+    for n in range(len(offsets) - 1):
+        first, last = offsets[n] - offsets[0], offsets[n + 1] - offsets[0]
+        counts[n] = last - first - count_between(continuations, first, last)

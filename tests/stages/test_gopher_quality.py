@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import FieldError
 from stages.gopher_quality import Config, gopher_quality
-from stages.kernels import utf8, words
+from stages.kernels import utf8
+from stages.kernels.analysis import TextAnalysis
 from tests.shared_data import SHARED, needs_shared
 from tests.stages.batches import judge, reasons
 
@@ -49,9 +50,8 @@ def expected_reason(text: str, found: list[str]) -> str | None:
 
 
 def found_words(text: str) -> list[str]:
-    view = utf8.view(pa.array([text], pa.large_string()))
-    split = words.split(view, np.zeros(1, np.bool_))
-    return [view.data[a:b].tobytes().decode() for a, b in zip(split.starts, split.ends, strict=True)]
+    split = TextAnalysis(utf8.view(pa.array([text], pa.large_string()))).words
+    return [text.encode()[a:b].decode() for a, b in zip(split.starts, split.ends, strict=True)]
 
 
 WORDS = st.sampled_from(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.kernels import utf8, words
+from stages.kernels import byte_masks, chunks, utf8, words
 from tests.shared_data import REPOSITORY
 
 PEERS = REPOSITORY / ".peers" / "bin" / "python"
@@ -35,12 +35,20 @@ SPLITS = [  # what spacy.blank("en") says, white space left out
 ]
 
 
+def words_of(text: utf8.Utf8, east_asian: bool = False) -> words.Words:
+    text = utf8.padded(text)
+    masks = byte_masks.survey(text.data, int(text.offsets[0]), int(text.offsets[-1]))
+    return words.split(text, masks, np.full(len(text), east_asian))
+
+
 def split(texts: list[str], east_asian: bool = False) -> list[list[str]]:
-    text = utf8.view(pa.array(texts, pa.large_string()))
-    found = words.split(text, np.full(len(texts), east_asian))
-    data = text.data.tobytes()
-    every = [data[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)]
-    return [every[a:b] for a, b in zip(found.first, found.first[1:], strict=False)]
+    found = words_of(utf8.view(pa.array(texts, pa.large_string())), east_asian)
+    every = []
+    for n, text in enumerate(texts):
+        spans = slice(found.begin[n], found.end[n])
+        data = text.encode()
+        every.append([data[a:b].decode() for a, b in zip(found.starts[spans], found.ends[spans], strict=True)])
+    return every
 
 
 @pytest.mark.parametrize(("text", "expected"), SPLITS)
@@ -55,8 +63,8 @@ def test_split_batch_gives_same_words_as_alone() -> None:
 
 def test_split_sliced_array_sees_only_its_rows() -> None:
     text = utf8.view(pa.array(["one two", "three, four", "five"], pa.large_string()).slice(1, 1))
-    found = words.split(text, np.zeros(1, np.bool_))
-    assert found.first.tolist() == [0, 3]
+    found = words_of(text)
+    assert (found.begin.tolist(), found.end.tolist(), found.starts.tolist()) == ([0], [3], [0, 5, 7])
 
 
 def test_split_east_asian_every_han_and_kana_character_is_a_word() -> None:
@@ -72,14 +80,22 @@ def test_split_words_cover_all_but_white_space() -> None:
         assert ["".join(w) for w in split(texts, east_asian)] == ["".join(t.split()) for t in texts]
 
 
-def test_describe_words_counts_characters_and_kinds() -> None:
-    text = utf8.view(pa.array(["naïve , 中 ... 3 。 ⁇"], pa.large_string()))
-    num_chars, kinds = words.describe(text, words.split(text, np.zeros(1, np.bool_)))
-    assert num_chars.tolist() == [5, 1, 1, 3, 1, 1, 1]
-    symbol, ends = words.IS_SYMBOL | words.IS_PUNCTUATION, words.ENDS_SENTENCE
-    assert kinds.tolist() == [
-        words.HAS_LETTER, symbol, words.HAS_LETTER, symbol, 0, symbol | ends, symbol | ends,
+def test_split_words_says_what_they_are_made_of() -> None:
+    found = words_of(utf8.view(pa.array(["naïve, 中 ... 3 。 ⁇ don't a1 (x"], pa.large_string())))
+    letter, first, high = chunks.HAS_LETTER, chunks.BEGINS_CHUNK, chunks.NON_ASCII
+    symbol, ends = chunks.IS_SYMBOL | chunks.IS_PUNCTUATION, chunks.ENDS_SENTENCE
+    assert found.kinds.tolist() == [
+        letter | first | high, symbol, letter | first | high, symbol | first, first, symbol | ends | first | high,
+        symbol | ends | first | high, letter | first, letter, letter | first, symbol | first, letter,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("position", [0, 1, 55, 62, 63, 64, 65, 127])
+def test_split_long_words_and_group_edges_change_nothing(position: int) -> None:
+    for chunk in ("don't", "x" * 63, "x" * 64, "x" * 200, "U.S.", "(a,b)", "é" * 40, "1" * 70):
+        before, after = ["y"] * (position // 2), ["zz", "."]
+        text = " " * (position % 2) + "y " * (position // 2) + chunk + " zz."
+        assert split([text]) == [before + split([chunk])[0] + after]
 
 
 PIECES = """don't can't I'm he's it’s U.S. e.g. 10a.m. 5km 5% $ US$ C$ € £5 3.14 1,000 a,b ... .. … …… . ' '' " “ ” ’ ‘
