@@ -1,12 +1,15 @@
 """Tasks on Ray: a local instance on loopback by default, or the cluster at an address.
 
 One Ray task per shard, a bounded number in flight; only a task's description and its small result pass through Ray's
-object store, never documents. A task whose worker dies is run again by Ray, and finds what it had committed.
+object store, never documents. A task whose worker dies is run again by Ray, and finds what it had committed. What tasks
+prepare (pipeline.preparations) comes here through an actor, which the first worker that has something to tell starts.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,12 @@ from typing import Any
 from pipeline.backend import ONE_THREAD, use_one_thread
 from pipeline.dag import Resources
 from pipeline.errors import RunError
+from pipeline.preparations import Preparation, listening, tell
 
 MAX_RETRIES = 4  # of a task whose worker died; an error the task raises is not retried
 IN_FLIGHT_PER_CPU = 2
+NOTICES = "crawlmill-preparations"  # the actor's name, in the namespace that every driver has for itself
+NOTICES_EVERY_S = 1.0
 _OBJECT_STORE_BYTES = 128 << 20  # holds task descriptions and small results only
 _EXCLUDES = [".venv", ".peers", "runs", ".git", "*.parquet", "*.arrow", "*.warc*", "__pycache__"]
 
@@ -57,18 +63,32 @@ class RayBackend:
         options = {"num_cpus": resources.num_cpus, "max_retries": MAX_RETRIES}
         if resources.memory_gib:
             options["memory"] = int(resources.memory_gib * (1 << 30))
-        remote = self._ray.remote(**options)(function)
+        remote = self._ray.remote(**options)(_run_task)
         waiting = iter(enumerate(items))
         running: dict[Any, int] = {}
         limit = self.num_workers * IN_FLIGHT_PER_CPU
+        last_asked_s = time.monotonic()
         while True:
             while len(running) < limit and (entry := next(waiting, None)) is not None:
-                running[remote.remote(entry[1])] = entry[0]
+                running[remote.remote(function, entry[1])] = entry[0]
             if not running:
+                self._tell_preparations()
                 return
-            done, _ = self._ray.wait(list(running), num_returns=1)
+            done, _ = self._ray.wait(list(running), num_returns=1, timeout=NOTICES_EVERY_S)
+            if time.monotonic() - last_asked_s >= NOTICES_EVERY_S:
+                self._tell_preparations()
+                last_asked_s = time.monotonic()
             for reference in done:
                 yield running.pop(reference), self._result(reference)
+
+    def _tell_preparations(self) -> None:
+        """Tell on what workers have told since the last time."""
+        try:
+            preparations = self._ray.get(self._ray.get_actor(NOTICES).take.remote())
+        except (ValueError, self._ray.exceptions.RayActorError):
+            return  # nobody had anything to tell, or the worker that had is gone
+        for preparation in preparations:
+            tell(preparation)
 
     def _check(self, resources: Resources) -> None:
         """Ray would wait for ever for what no cluster has."""
@@ -98,6 +118,36 @@ class RayBackend:
 
     def close(self) -> None:
         self._ray.shutdown()
+
+
+def _run_task(function: Callable[[Any], Any], item: Any) -> Any:
+    with listening(_send):
+        return function(item)
+
+
+class _Notices:
+    """Preparations on their way from workers to the driver."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Preparation] = []
+
+    def put(self, preparation: Preparation) -> None:
+        self._waiting.append(preparation)
+
+    def take(self) -> list[Preparation]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
+@functools.cache  # the actor lives as long as somebody holds it
+def _notices() -> Any:
+    import ray
+
+    return ray.remote(_Notices).options(name=NOTICES, get_if_exists=True, num_cpus=0).remote()
+
+
+def _send(preparation: Preparation) -> None:
+    _notices().put.remote(preparation)  # not waited for: Ray would start another task beside one that waits
 
 
 def cluster_environment() -> dict[str, Any]:

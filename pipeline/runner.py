@@ -21,10 +21,12 @@ from pipeline.config import fingerprint_fields
 from pipeline.dag import Step
 from pipeline.errors import DataError, RunError
 from pipeline.plan import Plan, Segment
+from pipeline.preparations import Preparation, listening
 from pipeline.report import StepReport
 from pipeline.shard_task import ChainStep, ShardTask, new_report, read_receipt, receipt_name, run_shard
 from pipeline.store import Folder
 from pipeline.wide_context import EngineWideContext
+from pipeline.wording import duration
 
 
 class Progress(Protocol):
@@ -55,6 +57,8 @@ class Execution:
     progress: Progress
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     timings: dict[str, Timing] = field(default_factory=dict)
+    _announced: set[str] = field(default_factory=set)  # preparations that have begun somewhere
+    _prepared: dict[str, float] = field(default_factory=dict)  # seconds that went into each, not yet told
 
     def __post_init__(self) -> None:
         for name, planned in self.plan.steps.items():
@@ -72,12 +76,29 @@ class Execution:
             start = time.perf_counter()
             self._folder(segment.last).delete(artifacts.MANIFEST)  # of a run that fused other steps into it
             run = self._run_wide if segment.last.stage.kind == "wide" else self._run_chain
-            artifact, reports = run(segment, self._work(segment))
+            with listening(self._hear):
+                artifact, reports = run(segment, self._work(segment))
+            self._tell_prepared()
             self.artifacts[segment.last.name] = artifact
             artifact.folder.delete(artifacts.SCRATCH)
             self.progress.step_done(
                 segment.last.name, reports[0].docs_in, reports[-1].docs_out, time.perf_counter() - start
             )
+
+    def _hear(self, preparation: Preparation) -> None:
+        """Say once that something is being prepared, whichever workers tell it; add up the seconds."""
+        what = preparation.what
+        if preparation.seconds is not None:
+            self._prepared[what] = self._prepared.get(what, 0.0) + preparation.seconds
+        elif what not in self._announced:
+            self._announced.add(what)
+            self.progress.note(f"{what} (first use here, kept in {preparation.kept_in})")
+
+    def _tell_prepared(self) -> None:
+        """Say how long it took. A task that has ended has used all it needs, so most often this is the whole of it."""
+        for what, seconds in self._prepared.items():
+            self.progress.note(f"{what}: done in {duration(seconds)}")
+        self._prepared.clear()
 
     def _work(self, segment: Segment) -> Folder:
         """Scratch of a segment: another chain of fused steps gives other ledger rows, so other receipts."""
@@ -104,6 +125,7 @@ class Execution:
         resources = self.plan.dag.resources_of(segment.last.name)
         if todo:
             for _, counts in self.backend().run(run_shard, todo, resources):
+                self._tell_prepared()
                 self.progress.shard_done(segment.last.name, counts["docs_in"], counts["docs_out"])
         return self._merge_receipts(segment, tasks, folder)
 
@@ -163,6 +185,7 @@ class Execution:
             if phase not in phases:
                 phases[phase] = total
                 self.progress.step_started(f"{step.name}: {phase}", total)
+            self._tell_prepared()
             self.progress.shard_done(f"{step.name}: {phase}", 0, 0)
 
         start = time.perf_counter()

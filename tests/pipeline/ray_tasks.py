@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.errors import DataError
+from pipeline.preparations import Preparation, tell
 
 
 def describe(item: int) -> dict[str, Any]:
@@ -21,3 +23,9 @@ def refuse(item: str) -> None:
 
 def die(item: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare(item: int) -> None:
+    tell(Preparation(what="compiling kernels for a stage", kept_in="/cache"))
+    time.sleep(item)  # long enough for the driver to hear of it before the end
+    tell(Preparation(what="compiling kernels for a stage", kept_in="/cache", seconds=float(item)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -10,8 +11,9 @@ import pytest
 
 from pipeline.dag import Resources
 from pipeline.errors import DataError, RunError
+from pipeline.preparations import Preparation, listening
 from pipeline.ray_backend import RayBackend
-from tests.pipeline.ray_tasks import describe, die, refuse
+from tests.pipeline.ray_tasks import describe, die, prepare, refuse
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +40,15 @@ def test_run_error_of_a_task_arrives_as_itself(backend: RayBackend) -> None:
 def test_run_task_that_always_kills_its_worker_is_a_run_error(backend: RayBackend) -> None:
     with pytest.raises(RunError, match="a worker died 5 times on the same task"):
         list(backend.run(die, [1], Resources()))
+
+
+def test_run_what_a_worker_prepares_is_told_here_while_it_does(backend: RayBackend) -> None:
+    told: list[tuple[float, Preparation]] = []
+    with listening(lambda preparation: told.append((time.monotonic(), preparation))):
+        assert list(backend.run(prepare, [8], Resources())) == [(0, None)]
+    ended = time.monotonic()
+    assert [preparation.seconds for _, preparation in told] == [None, 8.0]
+    assert ended - told[0][0] > 2, "heard of before the task had ended"
 
 
 def test_local_ray_listens_on_loopback_only(backend: RayBackend) -> None:
