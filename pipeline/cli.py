@@ -26,8 +26,9 @@ from pipeline.errors import CrawlmillError, DagError, DataError, RunError, Store
 from pipeline.explain import explain, format_fate
 from pipeline.plan import Plan, make_plan, why
 from pipeline.progress import ProgressKind, open_progress
+from pipeline.report_limits import kept_elsewhere
 from pipeline.run_file import read_run
-from pipeline.run_summary import INDEX, is_current, now, summarise, write_page, write_summary
+from pipeline.run_summary import INDEX, is_current, now, read_reports, summarise, write_page, write_summary
 from pipeline.runner import Execution
 from pipeline.stage_loader import check_packages_are_ours
 from pipeline.store import Folder
@@ -89,7 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--plain", action="store_true", help="plain lines instead of the live display")
     dag_verb("plan", _plan, "Show what would run, what is fresh, and why.")
     dag_verb("why", _why, "Show what makes a step run.").add_argument("step")
-    verb("report", _report, "Write the report page of the last run again.").add_argument("output")
+    verb(
+        "report",
+        _report,
+        "Tell what each limit keeps, and would keep elsewhere; write the report page of the last run again.",
+    ).add_argument("output")
     about_document = verb("explain", _explain, "Tell one document's fate.")
     about_document.add_argument("url", help="its URL, or its id in hexadecimal")
     about_document.add_argument("--output", default="runs/demo", help="the output folder of the run")
@@ -238,7 +243,13 @@ def _last_run(output: str) -> tuple[Folder, dict[str, Any]]:
 def _report(args: argparse.Namespace) -> int:
     folder, run = _last_run(args.output)
     page = write_page(folder, run)
-    print(json.dumps({"report": page}) if args.json else f"report: {page}")
+    kept = kept_elsewhere(read_reports(folder, run))
+    if args.json:
+        print(json.dumps({"report": page, "limits": kept}))
+        return 0
+    for limit in kept:
+        print(f"{limit['step']}: {limit['measure']}: {limit['words']}")
+    print(f"report: {page}")
     return 0
 
 

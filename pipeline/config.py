@@ -108,9 +108,12 @@ def build(cls: type, node: yaml.Node | None, what: str, at: str) -> Any:
         ) from error  # fmt: skip
 
 
-def has_defaults(cls: type) -> bool:
-    """Whether a Config can be made without any settings."""
-    return not any(_is_required(f) for f in dataclasses.fields(cls))
+def defaults(cls: type) -> Any | None:
+    """A Config made without any settings; None where it needs some."""
+    try:
+        return None if any(_is_required(f) for f in dataclasses.fields(cls)) else cls()
+    except FieldError:
+        return None
 
 
 def _is_required(f: dataclasses.Field[Any]) -> bool:

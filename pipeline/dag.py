@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from pipeline import config
+from pipeline.dag_columns import check_columns
 from pipeline.errors import DagError, FieldError, close_match
 from pipeline.http_reader import shown
-from pipeline.schemas import PROVENANCE
 from pipeline.stage import Columns, Stage
 from pipeline.stage_loader import known_stages, load_stage
 from pipeline.store import is_remote
@@ -25,7 +25,7 @@ from pipeline.store import is_remote
 MAX_DAG_BYTES = 1 << 20
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TOP_FIELDS = ("version", "output", "steps", "resources")
-_STEP_FIELDS = ("uses", "inputs", "with", "keep")
+_STEP_FIELDS = ("uses", "inputs", "with", "keep", "annotate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step as the file has it; `where` is file:line of its name."""
+    """One step as the file has it; `where` is file:line of its name, `settings_at` of its `with`."""
 
     name: str
     uses: str
@@ -52,7 +52,9 @@ class Step:
     config: Any
     inputs: Mapping[str, str]
     keep: bool
+    annotate: bool  # write what the filter measures as columns, and drop nothing
     where: str
+    settings_at: str
 
     @property
     def main_input(self) -> str | None:
@@ -101,7 +103,7 @@ def load_dag(path: str, overrides: Sequence[str] = ()) -> Dag:
     names = [k.value for k, _ in step_nodes]
     steps = _in_dependency_order({k.value: _step(k, v, names) for k, v in step_nodes})
     resources = _resources(top["resources"][1], names) if "resources" in top else {}
-    return Dag(path=path, output=output, steps=steps, resources=resources, columns=_check_columns(steps))
+    return Dag(path=path, output=output, steps=steps, resources=resources, columns=check_columns(steps))
 
 
 def _read(path: str) -> str:
@@ -210,14 +212,30 @@ def _step(key: yaml.ScalarNode, node: yaml.Node, names: Sequence[str]) -> Step:
         config=config.build(stage.config, settings, f"{what}.with", where),
         inputs=_inputs(stage, items["inputs"][1] if "inputs" in items else None, what, where, names),
         keep=config.convert(items["keep"][1], bool, f"{what}.keep") if "keep" in items else False,
+        annotate=_annotate(stage, uses, items["annotate"][1], what) if "annotate" in items else False,
         where=where,
+        settings_at=config.where(settings) if settings is not None else where,
     )
     try:
         stage.check_inputs(step.config, tuple(step.inputs))
     except FieldError as error:
-        place = config.where(settings) if settings is not None else where
-        raise DagError(f"{what}.with.{error.found}", where=place, expected=error.expected, mend=error.mend) from error
+        raise DagError(
+            f"{what}.with.{error.found}", where=step.settings_at, expected=error.expected, mend=error.mend
+        ) from error
     return step
+
+
+def _annotate(stage: Stage, uses: str, node: yaml.Node, what: str) -> bool:
+    """Whether a step annotates; DagError where its stage is no filter that declares what it measures."""
+    wanted: bool = config.convert(node, bool, f"{what}.annotate")
+    if wanted and stage.measures is None:
+        filters = [n for n in known_stages() if n.startswith("stages.") and load_stage(n, n).measures is not None]
+        raise DagError(
+            f"{what}.annotate is true, but {uses} is no filter that measures and drops row by row",
+            where=config.where(node), expected=f"`annotate` at a step that uses one of {', '.join(filters)}",
+            mend="Remove `annotate` here.",
+        )  # fmt: skip
+    return wanted
 
 
 def _inputs(stage: Stage, node: yaml.Node | None, what: str, where: str, names: Sequence[str]) -> dict[str, str]:
@@ -286,52 +304,3 @@ def _in_dependency_order(steps: Mapping[str, Step]) -> dict[str, Step]:
     for name in steps:
         visit(name, ())
     return ordered
-
-
-def _check_columns(steps: Mapping[str, Step]) -> dict[str, Columns]:
-    """Kinds and columns along every edge: what a step reads must be there."""
-    columns: dict[str, Columns] = {}
-    for step in steps.values():
-        for port, source in step.inputs.items():
-            wanted, made = step.stage.ports[port], steps[source].stage.produces
-            if wanted != made:
-                raise DagError(
-                    f"input {port!r} of step {step.name!r} is {source!r}, which makes {made}",
-                    where=step.where,
-                    expected=f"a step that makes {wanted}",
-                )
-        main = step.main_input
-        available = dict(columns.get(main, {})) if main else {}
-        for name in step.stage.reads:
-            if name not in available:
-                raise DagError(
-                    f"step {step.name!r} ({step.uses}) reads column {name!r}, which {main!r} does not have",
-                    where=step.where, expected=f"one of {', '.join(available)}",
-                    mend=_who_adds(name),
-                )  # fmt: skip
-        if step.stage.produces == "documents":
-            _check_added(step, available)
-            added = {**available, **step.stage.adds(step.config)}
-            columns[step.name] = {n: t for n, t in added.items() if n not in step.stage.removes}
-    return columns
-
-
-def _check_added(step: Step, available: Columns) -> None:
-    """A step may rewrite a column, but not say where a document comes from nor change a column's type."""
-    for name, type_ in step.stage.adds(step.config).items():
-        if name in available and (name in PROVENANCE.names or available[name] != type_):
-            raise DagError(
-                f"step {step.name!r} ({step.uses}) would write {name!r} as {type_}; it is there as {available[name]}",
-                where=step.where, expected="a new column, or one of the same type that does not name the document",
-            )  # fmt: skip
-
-
-def _who_adds(column: str) -> str:
-    """The stages that add a column they do not read, as advice; only those that need no settings are looked at."""
-    names = []
-    for name in known_stages():
-        if name.startswith("stages."):
-            stage = load_stage(name, name)
-            if config.has_defaults(stage.config) and column in stage.adds(stage.config()) and column not in stage.reads:
-                names.append(f"`uses: {name}`")
-    return f"Put a step with {' or '.join(names)} before it." if names else ""

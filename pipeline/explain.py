@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pipeline.annotation import REASON, column
 from pipeline.artifact import Artifact, open_artifact
 from pipeline.document_scan import Row, find_rows, representatives, search_hint
 from pipeline.errors import DataError
@@ -26,16 +27,20 @@ ID_HEX_CHARS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class StepFate:
-    """What one step did with the document. `value` and `threshold` are null where the reason has none."""
+    """What one step did with the document. `value` and `threshold` are null where the reason has none.
+
+    Of a step that annotates, `measures` are what it measured (null where the document was dropped before they were
+    written), and `reason` is what it would drop the document for."""
 
     step: str
-    outcome: str  # `passed` or `dropped`
+    outcome: str  # `passed`, `dropped` or `annotated`
     reason: str | None = None
     value: float | None = None
     threshold: float | None = None
     excerpt: str | None = None
     duplicate_of: str | None = None  # hexadecimal id of the representative
     duplicate_of_url: str | None = None
+    measures: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,9 @@ def _fate(
             outcome.setdefault(step, StepFate(step=step, outcome="passed"))
         if row.dropped_by:
             outcome[row.dropped_by] = _dropped(row, known)
+    for name, measures in _annotating(artifacts).items():
+        if name in outcome and outcome[name].outcome == "passed":
+            outcome[name] = _annotated(name, measures, rows)
     order = [s["step"] for s in run["steps"] if s["step"] in outcome]
     first = rows[0].columns
     return Fate(
@@ -121,6 +129,20 @@ def _fate(
         warc_path=first.get("warc_path"), warc_offset=first.get("warc_offset"),
         steps=tuple(outcome[step] for step in order), kept_in=tuple(_last_places(rows, run, outcome, artifacts)),
     )  # fmt: skip
+
+
+def _annotating(artifacts: Mapping[str, Artifact]) -> dict[str, list[str]]:
+    """What each step that annotates measures."""
+    identities = [i for artifact in artifacts.values() for i in artifact.manifest.get("identities", {}).items()]
+    return {step: identity["annotate"] for step, identity in identities if "annotate" in identity}
+
+
+def _annotated(step: str, measures: Sequence[str], rows: Sequence[Row]) -> StepFate:
+    columns = next((row.columns for row in rows if column(step, REASON) in row.columns), None)
+    if columns is None:
+        return StepFate(step=step, outcome="annotated")
+    found = {name: columns.get(column(step, name)) for name in measures}
+    return StepFate(step=step, outcome="annotated", reason=columns[column(step, REASON)], measures=found)
 
 
 def _dropped(row: Row, known: Mapping[bytes, str]) -> StepFate:
@@ -192,10 +214,15 @@ def format_fate(fate: Fate) -> str:
     width = max((len(step.step) for step in fate.steps), default=0)
     for step in fate.steps:
         lines += _step_lines(step, width)
+    told = {
+        column(s.step, name) for s in fate.steps for name in (*(s.measures or ()), REASON) if s.outcome == "annotated"
+    }
     for place in fate.kept_in:
         lines.append(f"  kept in {place.artifact}/{place.shard}")
         lines += [
-            f"    {name}: {_shown(value)}" for name, value in place.columns.items() if not name.startswith("warc_")
+            f"    {name}: {_shown(value)}"
+            for name, value in place.columns.items()
+            if not name.startswith("warc_") and name not in told
         ]
     return "\n".join(lines)
 
@@ -204,6 +231,8 @@ def _step_lines(step: StepFate, width: int) -> list[str]:
     name = one_line(step.step, 80).ljust(width)
     if step.outcome == "passed":
         return [f"  {name}  passed"]
+    if step.outcome == "annotated":
+        return [f"  {name}  {_annotation(step)}", *(f"    {m}: {_shown(v)}" for m, v in (step.measures or {}).items())]
     measured = f": measured {number(step.value)}" if step.value is not None else ""
     against = f", threshold {number(step.threshold)}" if step.threshold is not None else ""
     reason = step.reason or ""
@@ -214,6 +243,14 @@ def _step_lines(step: StepFate, width: int) -> list[str]:
     if step.excerpt:
         lines.append(f"    “{one_line(step.excerpt, 200)}”")
     return lines
+
+
+def _annotation(step: StepFate) -> str:
+    if step.reason is not None:
+        return f"annotated: would be dropped, {sentence(one_line(step.reason, 100))} ({one_line(step.reason, 100)})"
+    if step.measures is None:
+        return "annotated, but dropped before its columns were written"
+    return "annotated: would be kept"
 
 
 def _shown(value: Any) -> str:

@@ -1,9 +1,9 @@
 """What would run, what is fresh, and why: fingerprints, freshness, and the fusion of narrow chains.
 
 A step's fingerprint is the sha256 of its identity: {uses, version, config without locations, inputs' fingerprints,
-stamps of the files it depends on}. Where and how it runs is not in it. A narrow step (or source) is written only if it
-says `keep: true`, has several readers or none, or is read by a wide step or as a side input; else it is fused into its
-reader.
+stamps of the files it depends on}, and what it measures where it annotates. Where and how it runs is not in it. A
+narrow step (or source) is written only if it says `keep: true`, has several readers or none, or is read by a wide step
+or as a side input; else it is fused into its reader.
 """
 
 from __future__ import annotations
@@ -117,6 +117,9 @@ def _identity(step: Step, fingerprints: Mapping[str, str], shards: list[SourceSh
         "inputs": {port: fingerprints[name] for port, name in step.inputs.items()},
         "files": [stamp for location in step.stage.files(step.config) for stamp in _stamps(location)],
     }
+    if step.annotate:
+        assert step.stage.measures is not None, f"{step.name}: checked when the DAG was read"
+        identity["annotate"] = list(step.stage.measures(step.config))
     if shards is not None:
         identity["shards"] = {s.name: s.stamp for s in shards}
     return identity
@@ -210,6 +213,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     for name in ("uses", "version"):
         if before[name] != after[name]:
             changes.append(f"{name}: {before[name]} -> {after[name]}")
+    if before.get("annotate") != after.get("annotate"):
+        changes.append(f"annotate: {_annotates(before)} -> {_annotates(after)}")
     for name in sorted({*before["config"], *after["config"]}):
         old, new = before["config"].get(name, "(not there)"), after["config"].get(name, "(not there)")
         if old != new:
@@ -222,6 +227,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     if before.get("shards") != after.get("shards"):
         changes.append(_shard_changes(before.get("shards") or {}, after.get("shards") or {}))
     return changes
+
+
+def _annotates(identity: Mapping[str, Any]) -> str:
+    return f"true ({', '.join(identity['annotate']) or 'the reason'})" if "annotate" in identity else "false"
 
 
 def _shard_changes(before: Mapping[str, str], after: Mapping[str, str]) -> str:

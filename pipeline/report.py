@@ -1,7 +1,8 @@
 """What a step did, counted: merged over shards in shard order, checked against the conservation law, written as JSON.
 
 Law: docs_in == docs_out + sum(dropped.values()), for every step that takes documents; for a source also
-bytes_read == bytes_kept + sum(bytes_dropped.values()), where bytes are spans of the shard files.
+bytes_read == bytes_kept + sum(bytes_dropped.values()), where bytes are spans of the shard files. A step that annotates
+keeps all documents; what it would drop is in `would_drop` alone.
 Samples are the documents with the smallest keyed hash, so that they are the same for any number of shards.
 """
 
@@ -20,13 +21,15 @@ import xxhash
 
 from pipeline import ledger
 from pipeline.errors import RunError
-from pipeline.stage import DroppedRecord, Drops, Measure, SourceBatch, Verdict
+from pipeline.report_bins import add_histogram, add_measure
+from pipeline.stage import DroppedRecord, Drops, SourceBatch, Verdict
 
 NUM_KEPT_SAMPLES = 12
 NUM_DROPPED_SAMPLES = 6  # per reason
 NUM_TALLY_VALUES = 1000
 SAMPLE_CHARS = 400
 OTHERS = "(others)"
+_COUNTS = ("dropped", "bytes_dropped", "counters", "would_drop")
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
 
 
@@ -53,6 +56,9 @@ class StepReport:
     samples_kept: list[dict[str, Any]] = field(default_factory=list)
     samples_dropped: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
+    annotates: bool = False
+    would_drop: Counter[str] = field(default_factory=Counter)
+    samples_would_drop: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def check(self, where: str) -> None:
         """RunError where a document is neither kept nor named."""
@@ -72,25 +78,38 @@ class StepReport:
         for record in source.dropped:
             self.dropped[record.reason] += 1
             self.bytes_dropped[record.reason] += record.num_bytes
-            self._add_dropped(record.reason, [_record_sample(self.step, record)])
+            _add_samples(self.samples_dropped, record.reason, [_record_sample(self.step, record)])
         self._add_counts(source.counters, source.tallies)
         self.add_hosts(source.documents)
         self._add_kept(source.documents)
 
     def add_verdict(self, batch: pa.RecordBatch, kept: pa.RecordBatch, verdict: Verdict) -> None:
-        self.docs_in += batch.num_rows
-        self.docs_out += kept.num_rows
-        self.bytes_in += content_bytes(batch)
-        self.bytes_out += content_bytes(kept)
+        self._add_documents(batch, kept)
         if verdict.drops is not None:
-            codes, counts = np.unique(verdict.drops.code_N[verdict.drops.code_N >= 0], return_counts=True)
-            for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-                self.dropped[verdict.drops.reasons[code]] += count
-                self._sample_drops(batch, verdict.drops, code)
-        for name, measure in verdict.measures.items():
-            self._add_measure(name, measure)
-        self._add_counts(verdict.counters, verdict.tallies)
+            self._add_drops(batch, verdict.drops, self.dropped, self.samples_dropped)
+        self._add_findings(verdict)
         self._add_kept(kept)
+
+    def add_annotation(self, batch: pa.RecordBatch, verdict: Verdict) -> None:
+        """A verdict that drops nothing: the samples kept are of documents it would keep."""
+        self._add_documents(batch, batch)
+        passing = batch
+        if verdict.drops is not None:
+            self._add_drops(batch, verdict.drops, self.would_drop, self.samples_would_drop)
+            passing = batch.filter(pa.array(verdict.drops.code_N < 0))
+        self._add_findings(verdict)
+        self._add_kept(passing)
+
+    def _add_documents(self, documents_in: pa.RecordBatch, documents_out: pa.RecordBatch) -> None:
+        self.docs_in += documents_in.num_rows
+        self.docs_out += documents_out.num_rows
+        self.bytes_in += content_bytes(documents_in)
+        self.bytes_out += content_bytes(documents_out)
+
+    def _add_findings(self, verdict: Verdict) -> None:
+        for name, measure in verdict.measures.items():
+            add_measure(self.histograms, name, measure)
+        self._add_counts(verdict.counters, verdict.tallies)
 
     def add_hosts(self, documents: pa.RecordBatch) -> None:
         """Tally the hosts of the documents' URLs."""
@@ -105,27 +124,20 @@ class StepReport:
             pairs = zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True)
             self.tallies.setdefault(name, Counter()).update(dict(pairs))
 
-    def _add_measure(self, name: str, measure: Measure) -> None:
-        histogram = self.histograms.setdefault(
-            name,
-            {
-                "low": measure.low, "high": measure.high, "counts": [0] * measure.num_bins, "num_missing": 0,
-                "drop_below": measure.drop_below, "drop_above": measure.drop_above,
-            },
-        )  # fmt: skip
-        value_N = np.asarray(measure.value_N, np.float64)
-        missing_N = np.isnan(value_N)
-        scale = measure.num_bins / (measure.high - measure.low)
-        bin_N = np.clip((value_N[~missing_N] - measure.low) * scale, 0, measure.num_bins - 1).astype(np.int64)
-        counts = np.bincount(bin_N, minlength=measure.num_bins)
-        histogram["counts"] = [a + int(b) for a, b in zip(histogram["counts"], counts, strict=True)]
-        histogram["num_missing"] += int(missing_N.sum())
-
     def _add_kept(self, kept: pa.RecordBatch) -> None:
         rows = _sample_rows(self.step, kept, np.arange(kept.num_rows), NUM_KEPT_SAMPLES)
         self.samples_kept = _smallest(self.samples_kept + rows, NUM_KEPT_SAMPLES)
 
-    def _sample_drops(self, batch: pa.RecordBatch, drops: Drops, code: int) -> None:
+    def _add_drops(
+        self, batch: pa.RecordBatch, drops: Drops, amounts: Counter[str], samples: dict[str, list[dict[str, Any]]]
+    ) -> None:
+        """Count the rows dropped into `amounts`, and add to the `samples` of each reason."""
+        codes, counts = np.unique(drops.code_N[drops.code_N >= 0], return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            amounts[drops.reasons[code]] += count
+            _add_samples(samples, drops.reasons[code], self._sample_drops(batch, drops, code))
+
+    def _sample_drops(self, batch: pa.RecordBatch, drops: Drops, code: int) -> list[dict[str, Any]]:
         rows = _sample_rows(self.step, batch, np.flatnonzero(drops.code_N == code), NUM_DROPPED_SAMPLES)
         for row in rows:
             index = row["row"]
@@ -133,26 +145,23 @@ class StepReport:
             row["threshold"] = _finite(drops.threshold_N[index])
             original = drops.duplicate_of[index].as_py() if drops.duplicate_of is not None else None
             row["duplicate_of"] = original.hex() if original else None
-        self._add_dropped(drops.reasons[code], rows)
-
-    def _add_dropped(self, reason: str, rows: list[dict[str, Any]]) -> None:
-        self.samples_dropped[reason] = _smallest(self.samples_dropped.get(reason, []) + rows, NUM_DROPPED_SAMPLES)
+        return rows
 
     def merge(self, other: StepReport) -> None:
         """Add another shard's report of the same step."""
         for name in ("docs_in", "docs_out", "bytes_in", "bytes_out"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("dropped", "bytes_dropped", "counters"):
+        for name in _COUNTS:
             getattr(self, name).update(getattr(other, name))
         for name, counts in other.tallies.items():
             self.tallies.setdefault(name, Counter()).update(counts)
         for name, theirs in other.histograms.items():
-            ours = self.histograms.setdefault(name, {**theirs, "counts": [0] * len(theirs["counts"]), "num_missing": 0})
-            ours["counts"] = [a + b for a, b in zip(ours["counts"], theirs["counts"], strict=True)]
-            ours["num_missing"] += theirs["num_missing"]
+            add_histogram(self.histograms, name, theirs)
         self.samples_kept = _smallest(self.samples_kept + other.samples_kept, NUM_KEPT_SAMPLES)
         for reason, rows in other.samples_dropped.items():
-            self._add_dropped(reason, rows)
+            _add_samples(self.samples_dropped, reason, rows)
+        for reason, rows in other.samples_would_drop.items():
+            _add_samples(self.samples_would_drop, reason, rows)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as merging needs it; `from_json` gives it back."""
@@ -160,8 +169,8 @@ class StepReport:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> StepReport:
-        report = cls(**{k: v for k, v in value.items() if k not in ("dropped", "bytes_dropped", "counters", "tallies")})
-        for name in ("dropped", "bytes_dropped", "counters"):
+        report = cls(**{k: v for k, v in value.items() if k not in (*_COUNTS, "tallies")})
+        for name in _COUNTS:
             getattr(report, name).update(value[name])
         report.tallies = {name: Counter(counts) for name, counts in value["tallies"].items()}
         return report
@@ -169,13 +178,13 @@ class StepReport:
     def published(self) -> dict[str, Any]:
         """The report as it is written for readers: tallies cut to their largest values, counters sorted."""
         result = self.to_json()
-        for name in ("dropped", "bytes_dropped", "counters"):
+        for name in _COUNTS:
             result[name] = _ranked(getattr(self, name))
         result["tallies"] = {name: _cut_tally(counts) for name, counts in sorted(self.tallies.items())}
         result["samples_kept"] = [_without_key(row) for row in self.samples_kept]
-        result["samples_dropped"] = {
-            reason: [_without_key(row) for row in rows] for reason, rows in sorted(self.samples_dropped.items())
-        }
+        for name in ("samples_dropped", "samples_would_drop"):
+            samples = sorted(getattr(self, name).items())
+            result[name] = {reason: [_without_key(row) for row in rows] for reason, rows in samples}
         return result
 
 
@@ -225,6 +234,10 @@ def _record_sample(step: str, record: DroppedRecord) -> dict[str, Any]:
 
 def _smallest(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     return heapq.nsmallest(limit, rows, key=lambda row: (row["key"], row["id"] or "", row.get("place", "")))
+
+
+def _add_samples(samples: dict[str, list[dict[str, Any]]], reason: str, rows: list[dict[str, Any]]) -> None:
+    samples[reason] = _smallest(samples.get(reason, []) + rows, NUM_DROPPED_SAMPLES)
 
 
 def _without_key(row: Mapping[str, Any]) -> dict[str, Any]:

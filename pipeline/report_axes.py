@@ -87,6 +87,16 @@ def y_axis(frame: Frame, at_most: int) -> Markup:
     return fragment(parts)
 
 
+def share_axis(frame: Frame) -> Markup:
+    """Labels on the right for shares of a whole that is as high as the frame."""
+    parts = []
+    for percent in (0, 50, 100):
+        y = frame.y(frame.y_low + percent / 100 * (frame.y_high - frame.y_low))
+        place: Attributes = {"class": "tick share", "x": frame.width - frame.right + 5, "y": y + 3.5}
+        parts.append(element("text", place, f"{percent} %"))
+    return fragment(parts)
+
+
 def short(value: float) -> str:
     """A tick's label: 12000 -> `12k`, 3500000 -> `3.5M`."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.markup import Markup, element
-from pipeline.report_parts import exact_size, has_run, named, row_bar, state_pill, table
+from pipeline.report_parts import annotates_pill, exact_size, has_run, named, row_bar, state_pill, table
 from pipeline.wording import count, duration, is_number, number, share, size, whole
 
 LARGEST_LOSSES = 12
@@ -111,7 +111,7 @@ def funnel(steps: Sequence[Step], reports: Mapping[str, Mapping[str, Any]], anch
 
 def _funnel_row(step: Step, report: Mapping[str, Any] | None, widest: int, anchors: Mapping[str, str]) -> Markup:
     name = element("a", {"href": f"#{anchors[step['step']]}"}, step["step"])
-    head = element("th", {"scope": "row"}, name, " ", state_pill(step.get("state")))
+    head = element("th", {"scope": "row"}, name, " ", state_pill(step.get("state")), annotates_pill(report))
     time = element("td", {"class": "num", "data-label": "Time"}, _time(step))
     if not has_run(step) or step.get("produces") != "documents" or not is_number(step.get("docs_in")):
         made = element("td", {"class": "made", "colspan": 4}, _made(step, report))

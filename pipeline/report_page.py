@@ -2,7 +2,7 @@
 
 Reads:  run.json and the report of each step, as parsed JSON; web/report.css and web/report.js of this package
 Writes: HTML as text. The same JSON gives the same bytes: no clock, no randomness
-Cost:   some 100 kB per step at most: every list has a stated limit (report_steps, report_samples, report_charts)
+Cost:   some 100 kB per step, 200 kB with a dozen limits: every list is bounded (report_steps, report_samples, ...)
 Source: Content Security Policy Level 3 for the hashes that let our style and our script run, and nothing else
 """
 

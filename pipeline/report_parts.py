@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from pipeline.markup import Markup, element, outside_link
-from pipeline.wording import NOTHING, count, is_number, number, one_line, sentence, size
+from pipeline.markup import Markup, element, fragment, outside_link
+from pipeline.wording import NOTHING, count, is_number, number, one_line, sentence, size, whole
 
 MAX_URL_CHARS = 160
 MAX_CELL_CHARS = 400
@@ -43,6 +43,15 @@ def state_pill(state: Any) -> Markup:
     kind = state if state in STATES else "waiting"
     tip = STATES.get(str(state), "It has not run.")
     return element("span", {"class": f"pill {kind}", "title": tip}, str(state) if state in STATES else "not run")
+
+
+def annotates_pill(report: Mapping[str, Any] | None) -> Markup | None:
+    """The mark of a step that drops nothing although it is a filter."""
+    if report is None or not report.get("annotates"):
+        return None
+    amount = sum(whole(n) for n in (report.get("would_drop") or {}).values())
+    tip = "It annotates: it drops nothing, and writes what it measures as columns."
+    return fragment(" ", element("span", {"class": "pill annotates", "title": tip}, f"would drop {count(amount)}"))
 
 
 def url_link(url: Any) -> Markup:

@@ -23,31 +23,33 @@ MAX_COLUMNS = 12
 MAX_EXCERPT_CHARS = 600
 
 
-def kept(samples: Sequence[Mapping[str, Any]], docs_out: Any) -> Markup | None:
-    """Samples of what the step let through."""
+def kept(words: str, samples: Sequence[Mapping[str, Any]], num_kept: Any) -> Markup | None:
+    """Samples of what the step let through; `words` say so."""
     if not samples:
         return None
     shown = samples[:MAX_KEPT]
-    words = f"{len(shown)} of {count(docs_out)} kept" if is_number(docs_out) else f"{len(shown)} kept"
-    summary = element("summary", None, "Samples kept ", element("span", {"class": "amount"}, words))
+    amount = f"{len(shown)} of {count(num_kept)} {words}" if is_number(num_kept) else f"{len(shown)} {words}"
+    summary = element("summary", None, f"Samples {words} ", element("span", {"class": "amount"}, amount))
     return element("details", {"class": "samples"}, summary, element("ul", None, [_sample(s) for s in shown]))
 
 
-def dropped(samples: Mapping[str, Sequence[Mapping[str, Any]]], amounts: Mapping[str, Any]) -> Markup | None:
-    """Samples of what the step dropped, by reason, the most frequent reason first."""
+def dropped(
+    words: str, samples: Mapping[str, Sequence[Mapping[str, Any]]], amounts: Mapping[str, Any]
+) -> Markup | None:
+    """Samples of what the step dropped, by reason, the most frequent reason first; `words` say that it did."""
     reasons = sorted((r for r in samples if samples[r]), key=lambda r: (-whole(amounts.get(r)), r))
     if not reasons:
         return None
-    groups = [_reason_group(reason, samples[reason], amounts.get(reason)) for reason in reasons[:MAX_REASONS]]
+    groups = [_reason_group(words, reason, samples[reason], amounts.get(reason)) for reason in reasons[:MAX_REASONS]]
     left_out = len(reasons) - MAX_REASONS
     note = element("p", {"class": "note"}, f"Samples of {plural(left_out, 'more reason')} are in the report's JSON.")
     return element("div", {"class": "dropped-samples"}, groups, note if left_out > 0 else None)
 
 
-def _reason_group(reason: str, samples: Sequence[Mapping[str, Any]], amount: Any) -> Markup:
+def _reason_group(tag_words: str, reason: str, samples: Sequence[Mapping[str, Any]], amount: Any) -> Markup:
     shown = samples[:MAX_PER_REASON]
     words = f"{len(shown)} of {count(amount)}" if is_number(amount) else str(len(shown))
-    tag = element("span", {"class": "tag"}, "Dropped")
+    tag = element("span", {"class": "tag"}, tag_words)
     summary = element("summary", None, tag, " ", named(reason), " ", element("span", {"class": "amount"}, words))
     return element("details", {"class": "samples"}, summary, element("ul", None, [_sample(s) for s in shown]))
 

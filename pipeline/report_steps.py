@@ -12,9 +12,19 @@ from typing import Any
 
 from pipeline.markup import Markup, element, fragment
 from pipeline.report import OTHERS
-from pipeline.report_histogram import histogram
+from pipeline.report_histogram import has_limits, histogram, how_to_read
 from pipeline.report_lines import line_chart
-from pipeline.report_parts import cell_text, exact_size, has_run, named, row_bar, state_pill, table, values
+from pipeline.report_parts import (
+    annotates_pill,
+    cell_text,
+    exact_size,
+    has_run,
+    named,
+    row_bar,
+    state_pill,
+    table,
+    values,
+)
 from pipeline.report_samples import dropped, kept, tables
 from pipeline.wording import count, duration, is_number, one_line, plural, share, size, title, whole
 
@@ -29,24 +39,44 @@ Step = Mapping[str, Any]
 
 def section(step: Step, report: Mapping[str, Any], anchor: str, around: Markup) -> Markup:
     """The whole section; `around` links to the steps it reads and feeds."""
-    heading = element("h2", None, step["step"], " ", state_pill(step.get("state")))
+    heading = element("h2", None, step["step"], " ", state_pill(step.get("state")), annotates_pill(report))
     uses = element("p", {"class": "uses"}, element("code", None, str(step.get("uses") or "")), " ", around)
     amounts = step.get("dropped") or report.get("dropped") or {}
+    would_drop = report.get("would_drop") or {}
     parts: list[Markup | None] = [
-        _amounts(step),
-        _reasons(amounts, report.get("bytes_dropped") or {}, step.get("docs_in")),
+        _amounts(step, would_drop),
+        _annotation_note() if report.get("annotates") else None,
+        _reasons("Why documents were dropped", amounts, report.get("bytes_dropped") or {}, step.get("docs_in")),
+        _reasons("Why documents would be dropped", would_drop, {}, step.get("docs_in")),
         _figures(report),
         _charts(report),
         _tallies(report, step),
         fragment(tables(report.get("tables") or {})),
-        kept(report.get("samples_kept") or [], step.get("docs_out")),
-        dropped(report.get("samples_dropped") or {}, amounts),
+        _samples_kept(step, report),
+        dropped("Dropped", report.get("samples_dropped") or {}, amounts),
+        dropped("Would drop", report.get("samples_would_drop") or {}, would_drop),
     ]
     missing = element("p", {"class": "note"}, "This step has written no report.") if not report else None
     return element("section", {"id": anchor, "class": "step"}, heading, uses, *parts, missing)
 
 
-def _amounts(step: Step) -> Markup | None:
+def _annotation_note() -> Markup:
+    return element(
+        "p", {"class": "note reading"},
+        "This step annotates: it drops nothing, and writes what it measures and the reason it would drop a document "
+        "for as columns.",
+    )  # fmt: skip
+
+
+def _samples_kept(step: Step, report: Mapping[str, Any]) -> Markup | None:
+    samples = report.get("samples_kept") or []
+    if not report.get("annotates"):
+        return kept("kept", samples, step.get("docs_out"))
+    passing = whole(step.get("docs_in")) - sum(whole(n) for n in (report.get("would_drop") or {}).values())
+    return kept("it would keep", samples, passing)
+
+
+def _amounts(step: Step, would_drop: Mapping[str, Any]) -> Markup | None:
     """Documents and bytes in and out, time and memory; nothing for a step that has not run."""
     if not has_run(step):
         return None
@@ -58,6 +88,8 @@ def _amounts(step: Step) -> Markup | None:
             ("Documents out", count(step.get("docs_out"))),
             ("Dropped", f"{count(lost)} ({share(lost, step['docs_in'])})"),
         ]
+        would = sum(whole(n) for n in would_drop.values())
+        pairs += [("Would drop", f"{count(would)} ({share(would, step['docs_in'])})")] if would else []
     elif whole(step.get("docs_in")):
         pairs.append(("Documents in", count(step["docs_in"])))
     for label, key in (("Bytes in", "bytes_in"), ("Bytes out", "bytes_out")):
@@ -78,7 +110,7 @@ def _cost(step: Step) -> list[tuple[str, str]]:
     ]
 
 
-def _reasons(amounts: Mapping[str, Any], num_bytes: Mapping[str, Any], docs_in: Any) -> Markup | None:
+def _reasons(caption: str, amounts: Mapping[str, Any], num_bytes: Mapping[str, Any], docs_in: Any) -> Markup | None:
     """Drop reasons, the most frequent first, and their sum; their bytes where the step counts bytes."""
     ordered = sorted(((whole(n), str(reason)) for reason, n in amounts.items()), key=lambda pair: (-pair[0], pair[1]))
     if not ordered:
@@ -95,7 +127,7 @@ def _reasons(amounts: Mapping[str, Any], num_bytes: Mapping[str, Any], docs_in: 
         rows.append(row(f"{len(rest)} other reasons", rest, 0))
     foot = [element("tfoot", None, row("All reasons", ordered, 0))] if len(ordered) > 1 else []
     columns = ("Reason", "", "Documents", "Share", *(("Bytes",) if num_bytes else ()))
-    return table("reasons", "Why documents were dropped", columns, [element("tbody", None, rows), *foot], columns[2:])
+    return table("reasons", caption, columns, [element("tbody", None, rows), *foot], columns[2:])
 
 
 def _reason_row(words: Markup | str, n: int, most: int, docs_in: Any, lost: int | None) -> Markup:
@@ -128,11 +160,13 @@ def _figures(report: Mapping[str, Any]) -> Markup | None:
 
 
 def _charts(report: Mapping[str, Any]) -> Markup | None:
+    histograms = list(_first(report.get("histograms")))
     charts = [
         *(line_chart(name, data) for name, data in _first(report.get("series"))),
-        *(histogram(name, data) for name, data in _first(report.get("histograms"))),
+        *(histogram(name, data) for name, data in histograms),
     ]
-    return element("div", {"class": "charts"}, charts) if charts else None
+    reading = how_to_read() if any(has_limits(data) for _, data in histograms) else None
+    return fragment(reading, element("div", {"class": "charts"}, charts)) if charts else None
 
 
 def _tallies(report: Mapping[str, Any], step: Step) -> Markup | None:

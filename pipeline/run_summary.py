@@ -102,10 +102,15 @@ def write_summary(output: Folder, run: Mapping[str, Any]) -> None:
 
 def write_page(output: Folder, run: Mapping[str, Any]) -> str:
     """Write {output}/index.html from run.json's content; returns its location."""
+    output.write_bytes(INDEX, render(run, read_reports(output, run)).encode())
+    return output.shown(INDEX)
+
+
+def read_reports(output: Folder, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The report of every step of a run that has written one."""
     reports = {}
     for step in run["steps"]:
         name = f"{step['artifact']}/report/{step['step']}.json"
         if step["artifact"] and output.exists(name):
             reports[step["step"]] = json.loads(output.read_bytes(name))
-    output.write_bytes(INDEX, render(run, reports).encode())
-    return output.shown(INDEX)
+    return reports

@@ -133,7 +133,7 @@ class Execution:
         self, segment: Segment, tasks: Sequence[ShardTask], folder: Folder
     ) -> tuple[Artifact, list[StepReport]]:
         """Add up the shards in their order, one receipt in memory at a time, and commit."""
-        reports = {step.name: new_report(step.name, step.uses) for step in segment.chain}
+        reports = {step.name: new_report(step.name, step.uses, step.annotate) for step in segment.chain}
         timings = {name: Timing() for name in reports}
         files: list[dict[str, Any]] = []
         for task in tasks:
@@ -173,6 +173,7 @@ class Execution:
         return ChainStep(
             step=step.name, uses=step.uses, config=step.config, fingerprint=self.plan.steps[step.name].fingerprint,
             columns=columns[step.name], input_columns=columns[step.main_input] if step.main_input else {},
+            annotate=step.annotate,
             inputs=self._inputs(step, [port for port in step.inputs if port in step.stage.optional_ports]),
         )  # fmt: skip
 

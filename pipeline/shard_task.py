@@ -16,13 +16,14 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import ledger
+from pipeline.annotation import annotated, check_measures
 from pipeline.artifact import canonical_json
 from pipeline.document_reader import read_documents
 from pipeline.errors import RunError
 from pipeline.report import StepReport
 from pipeline.resource_use import cpu_s, peak_memory_bytes
 from pipeline.shard_writer import ShardWriter
-from pipeline.stage import BatchFunction, Columns, NarrowContext, SourceBatch, SourceReader, SourceShard, Verdict
+from pipeline.stage import BatchFunction, Columns, Names, NarrowContext, SourceBatch, SourceReader, SourceShard, Verdict
 from pipeline.stage_loader import load_stage
 from pipeline.store import Folder
 
@@ -39,6 +40,7 @@ class ChainStep:
     config: Any
     fingerprint: str
     columns: Columns  # after this step
+    annotate: bool = False
     input_columns: Columns = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)  # side inputs: port -> artifact
 
@@ -50,6 +52,16 @@ class ChainStep:
             context = NarrowContext(step=self.step, inputs=self.inputs, input_columns=self.input_columns)
             _open_steps[key] = load_stage(self.uses, self.step).function(self.config, context)
         return _open_steps[key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarrowStep:
+    """A narrow step opened on a worker; `measures` is None where its stage declares none."""
+
+    step: str
+    function: BatchFunction
+    measures: Names | None
+    annotates: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +94,17 @@ def read_receipt(task: ShardTask) -> dict[str, Any] | None:
 
 def run_shard(task: ShardTask) -> dict[str, Any]:
     """Run one shard and commit it; returns the small numbers the progress display shows."""
-    reports = {s.step: new_report(s.step, s.uses) for s in task.chain}
+    reports = {s.step: new_report(s.step, s.uses, s.annotate) for s in task.chain}
     seconds = dict.fromkeys(reports, 0.0)
     cpu_start_s = cpu_s()
     writer = ShardWriter(task.output, task.index, schema_of(task.chain[-1].columns))
-    functions = [(s.step, s.open()) for s in task.chain]
+    opened = [s.open() for s in task.chain]
+    narrow = [
+        NarrowStep(step=s.step, function=function, measures=_measures(s), annotates=s.annotate)
+        for s, function in zip(task.chain, opened, strict=True)
+    ][0 if task.source_shard is None else 1 :]
     with writer:
-        for batch in _clocked(_batches(task, functions, reports, writer), task.chain[0].step, seconds):
-            narrow = functions if task.source_shard is None else functions[1:]
+        for batch in _clocked(_batches(task, opened[0], reports, writer), task.chain[0].step, seconds):
             kept = _through(batch, narrow, reports, seconds, writer)
             if kept is not None:
                 writer.write(kept)
@@ -112,9 +127,14 @@ def run_shard(task: ShardTask) -> dict[str, Any]:
     return {"docs_in": reports[task.chain[0].step].docs_in, "docs_out": reports[task.chain[-1].step].docs_out}
 
 
-def new_report(step: str, uses: str) -> StepReport:
+def new_report(step: str, uses: str, annotates: bool = False) -> StepReport:
     stage = load_stage(uses, step)
-    return StepReport(step=step, uses=uses, kind=stage.kind, produces=stage.produces)
+    return StepReport(step=step, uses=uses, kind=stage.kind, produces=stage.produces, annotates=annotates)
+
+
+def _measures(step: ChainStep) -> Names | None:
+    measures = load_stage(step.uses, step.step).measures
+    return None if measures is None else measures(step.config)
 
 
 def schema_of(columns: Columns) -> pa.Schema:
@@ -133,11 +153,11 @@ def _clocked(batches: Iterator[pa.RecordBatch], step: str, seconds: dict[str, fl
 
 
 def _batches(
-    task: ShardTask, functions: list[tuple[str, Any]], reports: Mapping[str, StepReport], writer: ShardWriter
+    task: ShardTask, first: Any, reports: Mapping[str, StepReport], writer: ShardWriter
 ) -> Iterator[pa.RecordBatch]:
     if task.source_shard is not None:
-        step, reader = functions[0]
-        yield from _read_source(step, reader, task.source_shard, reports[step], writer)
+        step = task.chain[0].step
+        yield from _read_source(step, first, task.source_shard, reports[step], writer)
         return
     assert task.documents is not None
     yield from read_documents(*task.documents)
@@ -167,26 +187,35 @@ def _check_source_bytes(task: ShardTask, report: StepReport) -> None:
 
 def _through(
     batch: pa.RecordBatch,
-    functions: list[tuple[str, BatchFunction]],
+    steps: list[NarrowStep],
     reports: Mapping[str, StepReport],
     seconds: dict[str, float],
     writer: ShardWriter,
 ) -> pa.RecordBatch | None:
     """A batch through every step; None once nothing of it is left."""
-    for step, function in functions:
+    for step in steps:
         start = time.perf_counter()
-        batch = apply_step(step, batch, function, reports[step], writer)
-        seconds[step] += time.perf_counter() - start
+        batch = _judge(step, batch, reports[step.step], writer)
+        seconds[step.step] += time.perf_counter() - start
         if not batch.num_rows:
             return None
     return batch
 
 
-def apply_step(
-    step: str, batch: pa.RecordBatch, function: BatchFunction, report: StepReport, writer: ShardWriter
+def _judge(step: NarrowStep, batch: pa.RecordBatch, report: StepReport, writer: ShardWriter) -> pa.RecordBatch:
+    verdict = step.function(batch)
+    if step.measures is not None:
+        check_measures(step.step, step.measures, verdict)
+    if not step.annotates:
+        return apply_verdict(step.step, batch, verdict, report, writer)
+    report.add_annotation(batch, verdict)
+    return annotated(step.step, batch, verdict, step.measures or ())
+
+
+def apply_verdict(
+    step: str, batch: pa.RecordBatch, verdict: Verdict, report: StepReport, writer: ShardWriter
 ) -> pa.RecordBatch:
-    """Judge a batch, enter the dropped rows into the ledger and the report, and return the rest."""
-    verdict = function(batch)
+    """Enter the rows that a verdict drops into the ledger and the report, and return the rest."""
     rewritten = with_columns(batch, verdict)
     kept = rewritten
     if verdict.drops is not None and (verdict.drops.code_N >= 0).any():

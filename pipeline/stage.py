@@ -25,6 +25,8 @@ from pipeline.store import Folder
 Kind = Literal["documents", "tokens", "vocabulary", "classifier", "model"]
 Columns = Mapping[str, pa.DataType]
 CheckInputs = Callable[[Any, Sequence[str]], None]  # (config, ports that are given); raises FieldError
+CheckColumns = Callable[[Any, Columns], None]  # (config, columns of the main input); raises FieldError
+Names = tuple[str, ...]
 JSON = Any  # what json.dumps takes: numbers, strings, lists and mappings of them
 
 
@@ -49,7 +51,7 @@ class Measure:
     """A value measured on every row, for the report's histogram: `num_bins` equal bins from `low` to `high`.
 
     Values outside fall into the first or last bin; NaN (not measured) is counted apart. `drop_below` and `drop_above`
-    are the thresholds drawn into the histogram.
+    are the thresholds drawn into the histogram; a value equal to one of them is kept.
     """
 
     value_N: np.ndarray
@@ -249,7 +251,8 @@ class Stage:
 
     `ports` names the inputs with the kind of artifact each takes; the first one is the main one. `reads` are columns of
     the main input the stage needs, `adds` the ones it adds or rewrites, `removes` the ones it takes away. `files` lists
-    the locations (besides the shards of a source) whose content the result depends on.
+    the locations (besides the shards of a source) whose content the result depends on. `measures` names what a verdict
+    measures, all of it and nothing else; None where a step of the stage cannot be annotated (pipeline/annotation.py).
     """
 
     kind: Literal["source", "narrow", "wide"]
@@ -259,11 +262,13 @@ class Stage:
     ports: Mapping[str, Kind]
     optional_ports: frozenset[str]
     produces: Kind
-    reads: tuple[str, ...]
+    reads: Callable[[Any], Names]
     adds: Callable[[Any], Columns]
-    removes: tuple[str, ...]
+    removes: Names
     files: Callable[[Any], Sequence[str]]
+    measures: Callable[[Any], Names] | None
     check_inputs: CheckInputs
+    check_columns: CheckColumns
 
 
 def _config_of(function: Callable[..., Any]) -> type:
@@ -276,11 +281,19 @@ def _columns(adds: Columns | Callable[[Any], Columns]) -> Callable[[Any], Column
     return adds if callable(adds) else lambda cfg: adds
 
 
+def _names(names: Names | Callable[[Any], Names]) -> Callable[[Any], Names]:
+    return names if callable(names) else lambda cfg: names
+
+
 def _no_files(cfg: Any) -> Sequence[str]:
     return ()
 
 
 def _any_inputs(cfg: Any, ports: Sequence[str]) -> None:
+    """Nothing to object to."""
+
+
+def _any_columns(cfg: Any, columns: Columns) -> None:
     """Nothing to object to."""
 
 
@@ -293,8 +306,8 @@ def source(
     def mark(function: Callable[[Any, NarrowContext], SourceReader]) -> Stage:
         return Stage(
             kind="source", version=version, function=function, config=_config_of(function), ports={},
-            optional_ports=frozenset(), produces="documents", reads=(), adds=lambda cfg: columns, removes=(),
-            files=files, check_inputs=_any_inputs,
+            optional_ports=frozenset(), produces="documents", reads=lambda cfg: (), adds=lambda cfg: columns,
+            removes=(), files=files, measures=None, check_inputs=_any_inputs, check_columns=_any_columns,
         )  # fmt: skip
 
     return mark
@@ -303,22 +316,27 @@ def source(
 def narrow(
     *,
     version: int,
-    reads: tuple[str, ...],
+    reads: Names | Callable[[Any], Names],
     adds: Columns | Callable[[Any], Columns] | None = None,
-    removes: tuple[str, ...] = (),
+    removes: Names = (),
     side_inputs: Mapping[str, Kind] | None = None,
     files: Callable[[Any], Sequence[str]] = _no_files,
+    measures: Names | Callable[[Any], Names] | None = None,
     check_inputs: CheckInputs = _any_inputs,
+    check_columns: CheckColumns = _any_columns,
 ) -> Callable[[Callable[[Any, NarrowContext], BatchFunction]], Stage]:
     """Mark `function(cfg, ctx) -> BatchFunction` as the module's stage. Side inputs are optional ports; `check_inputs`
-    raises FieldError where those that are given do not go with the config."""
+    raises FieldError where those that are given do not go with the config, `check_columns` where the main input's
+    columns (the ones it reads are there) do not. A filter names its `measures`, `()` where it drops without measuring,
+    so that a step of it may say `annotate: true`."""
 
     def mark(function: Callable[[Any, NarrowContext], BatchFunction]) -> Stage:
         return Stage(
             kind="narrow", version=version, function=function, config=_config_of(function),
             ports={"documents": "documents", **(side_inputs or {})}, optional_ports=frozenset(side_inputs or ()),
-            produces="documents", reads=reads, adds=_columns(adds or {}), removes=removes, files=files,
-            check_inputs=check_inputs,
+            produces="documents", reads=_names(reads), adds=_columns(adds or {}), removes=removes, files=files,
+            measures=None if measures is None else _names(measures), check_inputs=check_inputs,
+            check_columns=check_columns,
         )  # fmt: skip
 
     return mark
@@ -329,9 +347,9 @@ def wide(
     version: int,
     ports: Mapping[str, Kind],
     produces: Kind,
-    reads: tuple[str, ...] = (),
+    reads: Names = (),
     adds: Columns | Callable[[Any], Columns] | None = None,
-    removes: tuple[str, ...] = (),
+    removes: Names = (),
     files: Callable[[Any], Sequence[str]] = _no_files,
 ) -> Callable[[Callable[[Any, WideContext], Mapping[str, JSON]]], Stage]:
     """Mark `function(cfg, ctx) -> contract` as the module's stage.
@@ -343,8 +361,8 @@ def wide(
     def mark(function: Callable[[Any, WideContext], Mapping[str, JSON]]) -> Stage:
         return Stage(
             kind="wide", version=version, function=function, config=_config_of(function), ports=ports,
-            optional_ports=frozenset(), produces=produces, reads=reads, adds=_columns(adds or {}), removes=removes,
-            files=files, check_inputs=_any_inputs,
+            optional_ports=frozenset(), produces=produces, reads=_names(reads), adds=_columns(adds or {}),
+            removes=removes, files=files, measures=None, check_inputs=_any_inputs, check_columns=_any_columns,
         )  # fmt: skip
 
     return mark

@@ -20,7 +20,7 @@ from pipeline.document_reader import read_documents
 from pipeline.exchange import Exchange, write_partitions
 from pipeline.report import StepReport
 from pipeline.resource_use import cpu_s, peak_memory_bytes
-from pipeline.shard_task import apply_step, new_report, schema_of
+from pipeline.shard_task import apply_verdict, new_report, schema_of
 from pipeline.shard_writer import ShardWriter
 from pipeline.stage import JSON, BatchFunction, Columns, ExchangeReader, InputArtifact, TaskContext
 from pipeline.store import Folder
@@ -75,7 +75,7 @@ def _filter_task(given: _FilterShared, name: str, context: TaskContext) -> JSON:
     function = given.open_filter(given.shared, context.index)
     with ShardWriter(context.output, context.index, schema_of(given.columns)) as writer:
         for batch in read_documents(given.documents, name):
-            kept = apply_step(given.step, batch, function, report, writer)
+            kept = apply_verdict(given.step, batch, function(batch), report, writer)
             if kept.num_rows:
                 writer.write(kept)
                 report.add_hosts(kept)

@@ -50,7 +50,12 @@ class Config:
                 raise FieldError(name, limit, "0 or more, or null")
 
 
-@narrow(version=1, reads=("text",), adds={"text": pa.large_string()})
+@narrow(
+    version=1,
+    reads=("text",),
+    adds={"text": pa.large_string()},
+    measures=("lorem_ipsum", "curly_brackets", "num_sentences"),
+)
 def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Clean the lines, then drop documents; a null text counts as an empty one, is dropped and stays null."""
     from stages.kernels import analysis, c4_lines, c4_phrases, limits

@@ -81,6 +81,7 @@ def _one_model(cfg: Config, ports: Sequence[str]) -> None:
     adds=lambda cfg: {cfg.column: pa.float32()},
     side_inputs={"model": "classifier"},
     files=lambda cfg: (cfg.model,) if cfg.model else (),
+    measures=lambda cfg: (cfg.column,),
     check_inputs=_one_model,
 )
 def classify(cfg: Config, ctx: NarrowContext) -> BatchFunction:

@@ -46,7 +46,11 @@ class Config:
                 raise FieldError(name, getattr(self, name), "0 or more characters")
 
 
-@narrow(version=1, reads=("text",))
+@narrow(
+    version=1,
+    reads=("text",),
+    measures=("punctuated_line_share", "short_line_share", "duplicate_char_share", "newlines_per_word"),
+)
 def fineweb_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents by FineWeb's rules; a null text counts as an empty one and is dropped."""
     from stages.kernels import analysis, limits, repetition

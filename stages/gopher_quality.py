@@ -57,7 +57,14 @@ class Config:
                 raise FieldError(name, share, "a share from 0 to 1, or null")
 
 
-@narrow(version=1, reads=("text",))
+@narrow(
+    version=1,
+    reads=("text",),
+    measures=(
+        "num_words", "mean_word_chars", "hashes_per_word", "ellipses_per_word", "bullet_line_share",
+        "ellipsis_line_share", "alphabetic_word_share", "east_asian_alphabetic_word_share", "num_stop_words",
+    ),
+)  # fmt: skip
 def gopher_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents by Gopher's quality rules; a null text counts as an empty one and is dropped."""
     from stages.kernels import analysis, limits, lines, word_statistics

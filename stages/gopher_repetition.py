@@ -50,7 +50,7 @@ class Config:
                 raise FieldError(field.name, share, "a share from 0 to 1, or null")
 
 
-@narrow(version=1, reads=("text",))
+@narrow(version=1, reads=("text",), measures=tuple(field.name for field in dataclasses.fields(Config)))
 def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents that repeat themselves; a null text counts as an empty one and is dropped."""
     from stages.kernels import analysis, limits, n_grams, repetition

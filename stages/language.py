@@ -72,6 +72,7 @@ class Config:
     reads=("text",),
     adds={"language": pa.string(), "language_score": pa.float64()},
     files=lambda cfg: [cfg.model] if cfg.model else [],
+    measures=("language_score",),
 )
 def language(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Name every document's language, and drop those not kept; StoreError or DataError where the model is unusable."""

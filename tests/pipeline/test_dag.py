@@ -89,6 +89,54 @@ def test_load_dag_mistake_is_one_message_with_its_line(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    "old, new, line, words",
+    [
+        ("inputs: books\n", "inputs: books\n    annotate: 1\n", 10, ["steps.quality.annotate is '1'", "true or false"]),
+        ("source: books}\n", "source: books}\n    annotate: true\n", 7,
+         ["stages.documents is no filter", "stages.gopher_quality", "stages.language"]),
+        ("inputs: quality, with", "annotate: true, inputs: quality, with", 10, ["stages.vocabulary is no filter"]),
+        ("inputs: books\n", "inputs: books\n    anotate: true\n", 10, ["Did you mean 'annotate'?"]),
+    ],
+)  # fmt: skip
+def test_load_dag_annotate_where_nothing_is_measured_is_refused(
+    tmp_path: Path, old: str, new: str, line: int, words: list[str]
+) -> None:
+    with pytest.raises(DagError) as caught:
+        load_dag(write(tmp_path, GOOD.replace(old, new, 1)))
+    for word in (f"dag.yaml:{line}: ", *words):
+        assert word in str(caught.value)
+
+
+def test_load_dag_annotate_adds_the_measures_and_the_reason(tmp_path: Path) -> None:
+    more = (
+        "  clean: {uses: stages.c4_quality, inputs: quality, annotate: true}\n"
+        "  tongue: {uses: stages.language, inputs: clean, annotate: true}\nresources:"
+    )
+    dag = load_dag(write(tmp_path, GOOD.replace("resources:", more)))
+    before, clean, tongue = (list(dag.columns[name]) for name in ("quality", "clean", "tongue"))
+    assert clean == [*before, "clean_lorem_ipsum", "clean_curly_brackets", "clean_num_sentences", "clean_reason"]
+    assert tongue == [*clean, "language", "language_score", "tongue_language_score", "tongue_reason"]
+    assert not dag.steps["quality"].annotate
+
+
+@pytest.mark.parametrize(
+    "more, column",
+    [
+        ("  a: {uses: stages.language, inputs: quality}\n"
+         "  language: {uses: stages.classify, inputs: a, annotate: true, with: {column: score, model: m}}\n",
+         "language_score"),
+        ("  a: {uses: stages.classify, inputs: quality, annotate: true, with: {column: reason, model: m}}\n",
+         "a_reason"),
+        ("  a: {uses: stages.classify, inputs: quality, annotate: true, with: {column: a_reason, model: m}}\n",
+         "a_reason"),
+    ],
+)  # fmt: skip
+def test_load_dag_annotated_column_that_is_there_already_is_refused(tmp_path: Path, more: str, column: str) -> None:
+    with pytest.raises(DagError, match=f"would annotate column '{column}', which is there already.*Rename the step"):
+        load_dag(write(tmp_path, GOOD.replace("resources:", more + "resources:")))
+
+
 def test_load_dag_column_that_no_step_adds_says_who_does(tmp_path: Path) -> None:
     text = GOOD.replace("stages.documents", "stages.commoncrawl").replace("stages.gopher_quality", "stages.minhash")
     with pytest.raises(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ KEPT = pa.schema(
         pa.field("language", pa.string()), pa.field("quality", pa.float32()),
     ]
 )  # fmt: skip
+ANNOTATED = pa.schema([*KEPT, pa.field("rule_size", pa.float64()), pa.field("rule_reason", pa.string())])
 
 
 def key(i: int) -> bytes:
@@ -53,12 +54,20 @@ def dropped_row(i: int, step: str, reason: str, **more: Any) -> dict[str, Any]:
 
 
 def write_artifact(
-    output: Folder, step: str, chain: list[str], shards: Sequence[list[dict[str, Any]]], dropped: list[dict[str, Any]]
+    output: Folder,
+    step: str,
+    chain: list[str],
+    shards: Sequence[list[dict[str, Any]]],
+    dropped: list[dict[str, Any]],
+    annotates: Mapping[str, list[str]] | None = None,
 ) -> str:
-    """An artifact of `shards` and one ledger file; its path in the output folder."""
+    """An artifact of `shards` and one ledger file; its path in the output folder. `annotates`: measures by step."""
     name = f"{step}/{step * 3:0<16.16}"
     folder = output.child(name)
-    tables = {f"shards/{i:05d}.parquet": pa.Table.from_pylist(rows, KEPT) for i, rows in enumerate(shards)}
+    tables = {
+        f"shards/{i:05d}.parquet": pa.Table.from_pylist(rows, ANNOTATED if annotates else KEPT)
+        for i, rows in enumerate(shards)
+    }
     tables["dropped/00000.parquet"] = pa.Table.from_pylist(dropped, DROPPED)
     for file, table in tables.items():
         with folder.open_output(file) as stream:
@@ -66,7 +75,15 @@ def write_artifact(
     files = [artifact.file_entry(folder, file, table.num_rows) for file, table in tables.items()]
     artifact.commit(
         folder,
-        {"format": 1, "step": step, "kind": "documents", "fingerprint": "f" * 64, "chain": chain, "files": files},
+        {
+            "format": 1,
+            "step": step,
+            "kind": "documents",
+            "fingerprint": "f" * 64,
+            "chain": chain,
+            "files": files,
+            "identities": {s: {"annotate": measures} for s, measures in (annotates or {}).items()},
+        },
     )
     return name
 
@@ -236,6 +253,46 @@ def test_format_fate_shows_reason_value_threshold_and_representative(output: Fol
     assert "unique    dropped, near duplicate (near_duplicate): measured 0.83, threshold 0.72" in text
     kept = explain.format_fate(explain.explain(output, url(0))[0])
     assert "kept in clean/" in kept and "quality: 0.5" in kept
+
+
+@pytest.fixture
+def annotated_output(tmp_path: Path) -> Folder:
+    """rule annotates; late, fused behind it, drops document 3 before anything is written; chosen drops document 2."""
+    folder = Folder(str(tmp_path))
+    values = [(5.0, None), (None, None), (99.5, "too_big")]
+    rows = [kept_row(i, rule_size=size, rule_reason=reason) for i, (size, reason) in enumerate(values)]
+    rule = write_artifact(
+        folder, "late", ["crawl", "rule", "late"], [rows], [dropped_row(3, "late", "odd")], {"rule": ["size"]}
+    )
+    chosen = write_artifact(
+        folder,
+        "chosen",
+        ["chosen"],
+        [rows[:2]],
+        [dropped_row(2, "chosen", "rule_size_too_high")],
+        {"no_step_of_it": []},
+    )
+    steps = [
+        step("crawl", None, rule), step("rule", "crawl", rule), step("late", "rule", rule),
+        step("chosen", "late", chosen),
+    ]  # fmt: skip
+    folder.write_bytes("run.json", json.dumps({"status": "done", "steps": steps}).encode())
+    return folder
+
+
+def test_explain_annotation_tells_values_and_would_be_reason(annotated_output: Folder) -> None:
+    fates = [explain.explain(annotated_output, url(i))[0] for i in range(4)]
+    found = [(f.steps[1].outcome, f.steps[1].reason, f.steps[1].measures) for f in fates]
+    assert found == [
+        ("annotated", None, {"size": 5.0}), ("annotated", None, {"size": None}),
+        ("annotated", "too_big", {"size": 99.5}), ("annotated", None, None),
+    ]  # fmt: skip
+    assert [f.steps[-1].outcome for f in fates] == ["passed", "passed", "dropped", "dropped"]
+    texts = [explain.format_fate(f) for f in fates]
+    assert "  rule    annotated: would be kept\n    size: 5\n" in texts[0]
+    assert "    size: null\n" in texts[1] and "rule_" not in texts[1], "not told again among the place's columns"
+    assert "  rule    annotated: would be dropped, too big (too_big)\n    size: 99.5\n" in texts[2]
+    assert "  rule   annotated, but dropped before its columns were written\n  late   dropped" in texts[3]
 
 
 def test_format_fate_hostile_text_reaches_no_terminal_control() -> None:

@@ -71,6 +71,18 @@ def test_plan_changed_content_changes_every_fingerprint_behind_it(tmp_path: Path
     assert all(before.steps[name].fingerprint != after.steps[name].fingerprint for name in before.steps)
 
 
+def test_plan_annotate_changes_the_fingerprint_and_is_named_as_the_cause(tmp_path: Path, source: Path) -> None:
+    plain = plan_of(tmp_path, source)
+    annotating = plan_of(tmp_path, source, keep=", annotate: true")
+    for name in ("gopher", "c4", "signed", "unique"):
+        assert plain.steps[name].fingerprint != annotating.steps[name].fingerprint
+    assert plain.steps["books"].fingerprint == annotating.steps["books"].fingerprint
+    before, after = (p.steps["gopher"].identity for p in (plain, annotating))
+    (change,) = differences(before, after)
+    assert change.startswith("annotate: false -> true (num_words, mean_word_chars, ")
+    assert differences(after, before)[0].endswith(" -> false")
+
+
 def test_differences_name_the_field_and_both_values() -> None:
     before = {"uses": "s", "version": 1, "config": {"a": 0.65, "gone": 1}, "inputs": {"documents": "x"}, "files": []}
     after = {"uses": "s", "version": 2, "config": {"a": 0.7}, "inputs": {"documents": "y"}, "files": ["f"]}

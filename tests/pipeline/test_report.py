@@ -44,20 +44,24 @@ def judged(report: StepReport, start: int, end: int) -> None:
         tallies={"language": pa.array(["en" if i % 2 else "zh" for i in range(start, end)])},
         counters={"seen": end - start},
     )
-    report.add_verdict(batch, batch.filter(pa.array(code_N < 0)), verdict)
+    if report.annotates:
+        report.add_annotation(batch, verdict)
+    else:
+        report.add_verdict(batch, batch.filter(pa.array(code_N < 0)), verdict)
 
 
-def new_report() -> StepReport:
-    return StepReport(step="rule", uses="stages.rule", kind="narrow", produces="documents")
+def new_report(annotates: bool = False) -> StepReport:
+    return StepReport(step="rule", uses="stages.rule", kind="narrow", produces="documents", annotates=annotates)
 
 
+@pytest.mark.parametrize("annotates", [False, True])
 @pytest.mark.parametrize("cuts", [[0, 200], [0, 1, 63, 64, 150, 200], [0, 100, 200]])
-def test_merge_any_shard_layout_gives_the_same_report(cuts: list[int]) -> None:
-    whole = new_report()
+def test_merge_any_shard_layout_gives_the_same_report(cuts: list[int], annotates: bool) -> None:
+    whole = new_report(annotates)
     judged(whole, 0, 200)
-    merged = new_report()
+    merged = new_report(annotates)
     for start, end in itertools.pairwise(cuts):
-        part = new_report()
+        part = new_report(annotates)
         judged(part, start, end)
         merged.merge(StepReport.from_json(part.to_json()))
     assert merged.published() == whole.published()
@@ -81,6 +85,19 @@ def test_report_counts_equal_a_plain_count() -> None:
     samples = report.samples_dropped["too_short"]
     assert len(samples) == NUM_DROPPED_SAMPLES
     assert all(row["threshold"] == 3.5 and row["value"] % 5 == 0 for row in samples)
+
+
+def test_annotation_counts_what_it_would_drop_and_keeps_everything() -> None:
+    dropping, annotating = new_report(), new_report(annotates=True)
+    for report in (dropping, annotating):
+        judged(report, 0, 200)
+        report.check("here")
+    assert (annotating.docs_in, annotating.docs_out, annotating.dropped) == (200, 200, {})
+    assert annotating.bytes_out == annotating.bytes_in
+    assert annotating.would_drop == dropping.dropped
+    assert annotating.samples_would_drop == dropping.samples_dropped and not annotating.samples_dropped
+    assert annotating.samples_kept == dropping.samples_kept
+    assert annotating.histograms == dropping.histograms
 
 
 def test_report_hosts_leave_user_and_port_out() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import report_graph, report_histogram, report_lines, report_steps
+from pipeline import report_graph, report_histogram, report_limits, report_lines, report_steps
 from pipeline.report_axes import ticks
 from pipeline.report_page import render
 from tests.pipeline import report_fixtures as fixtures
@@ -196,7 +196,7 @@ def test_tally_shows_the_top_and_sums_the_rest(page: str) -> None:
 def bars_of(data: dict[str, Any]) -> list[tuple[str, float]]:
     """(class, height) of each bar drawn."""
     document = Page(report_histogram.histogram("x", data))
-    drawn = [a for a in document.attributes("rect") if not (a["class"] or "").startswith("trace")]
+    drawn = [a for a in document.attributes("rect") if (a["class"] or "").startswith("bin")]
     return [(a["class"] or "", float(a["height"] or 0)) for a in drawn]
 
 
@@ -223,10 +223,59 @@ def test_histogram_threshold_is_drawn_where_its_value_lies() -> None:
     assert "drop below 12.5" in document.inside("text")
 
 
+def test_histogram_line_is_the_share_each_threshold_would_keep() -> None:
+    data = fixtures.histogram(0, 10, [10, 0, 20, 30, 0, 0, 0, 25, 5, 10], 2.5, None, missing=100)
+    document = Page(report_histogram.histogram("x", data))
+    (path,) = [a["d"] or "" for a in document.attributes("path") if (a["class"] or "").startswith("keeps")]
+    points = [tuple(map(float, point.split())) for point in path[1:].split("L")]
+    top, floor = ([float(a["y"] or 0) - 3.5 for a in document.attributes("text") if a["class"] == "tick share"][k]
+                  for k in (2, 0))  # fmt: skip
+    shares = [(floor - y) / (floor - top) for _, y in points]
+    kept = [190, 190, 170, 140, 140, 140, 140, 115, 110]
+    assert shares == pytest.approx([n / 200 for n in kept], abs=0.001)
+    assert [b - a for (a, _), (b, _) in pairwise(points)] == pytest.approx([points[1][0] - points[0][0]] * 8, abs=0.11)
+
+
+def test_histogram_bins_tell_on_hover_what_a_threshold_there_would_keep() -> None:
+    data = fixtures.histogram(0, 10, [10, 0, 20, 30, 0, 0, 0, 25, 5, 10], 2.5, None)
+    tips = [tip for tip in Page(report_histogram.histogram("x", data)).inside("title") if "document" in tip]
+    assert tips[0] == "1 or less: 10 documents\ndrop below 1: keeps 90.0 %, 90"
+    assert tips[3] == "3 to 4: 30 documents\ndrop below 4: keeps 40.0 %, 40"
+    assert tips[4] == "4 to 7: 0 documents\ndrop below 7: keeps 40.0 %, 40"
+    assert tips[-1] == "9 or more: 10 documents\ndrop below 9: keeps 10.0 %, 10"
+
+
+def test_histogram_threshold_beyond_the_range_is_told_in_words_alone() -> None:
+    data = {**fixtures.histogram(0, 10, [1] * 10, None, 500), "num_above": 0, "num_below": 0}
+    document = Page(report_histogram.histogram("x", data))
+    assert not [a for a in document.attributes("line") if a["class"] == "threshold"]
+    assert any("Drop above 500 keeps 100.0 % (10 of 10)." in text for text in document.inside("p"))
+
+
+def test_step_that_annotates_shows_what_it_would_drop_and_nothing_dropped() -> None:
+    run = fixtures.realistic_run()
+    row = run["steps"][5]
+    would_drop, row["dropped"], row["docs_out"] = row["dropped"], {}, row["docs_in"]
+    report = fixtures.report_of(
+        row, annotates=True, would_drop=would_drop,
+        samples_would_drop={reason: [fixtures.sample(1, value=3.0)] for reason in would_drop},
+    )  # fmt: skip
+    page = render(run, {row["step"]: report})
+    section = re.findall(r'<section id="step-gopher".*?</section>', page, re.DOTALL)[0]
+    words = "".join(text for _, text in Page(section).texts)
+    assert "This step annotates: it drops nothing" in words
+    assert "Why documents would be dropped" in words and "Why documents were dropped" not in words
+    assert "Would drop561 (19.9 %)" in words and "Dropped0 (0.0 %)" in words
+    assert "5 of 2,263 it would keep" in words
+    assert words.count("Would drop ") == len(would_drop)
+    assert Page(page).inside("span").count("would drop 561") == 2, "in the funnel and at the heading"
+    assert "The books balance" in page
+
+
 def test_histogram_many_bins_are_added_up_without_loss() -> None:
     counts = [i % 7 for i in range(10_001)]
     document = Page(report_histogram.histogram("x", fixtures.histogram(0, 1, counts, None, None)))
-    assert len(document.attributes("rect")) <= 2 * report_histogram.MAX_BINS
+    assert len(document.attributes("rect")) <= 2 * report_limits.MAX_BINS
     shown = [int(tip.rsplit(": ", 1)[1].split()[0].replace(",", "")) for tip in document.inside("title") if ": " in tip]
     assert sum(shown) == sum(counts)
 
