@@ -86,11 +86,11 @@ def _contents(job: _Job, shard: int, task: TaskContext) -> Iterator[pa.RecordBat
 
 def _content_hashes(texts: pa.Array, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
     """uint64[N, 2] hash of each text, and whether anything of it was left to hash."""
-    from stages.kernels import fold, fold_table, hashing
+    from stages.kernels import fold, fold_table, hashing, utf8
 
     if normalisation == "none":
-        offsets, data = fold.text_bytes(texts)
-        starts, ends = offsets[:-1], offsets[1:]
+        text = utf8.view(texts)
+        starts, ends, data = text.offsets[:-1], text.offsets[1:], text.data
     else:
         folded = fold.fold(texts, fold_table.load("plain", split_unspaced=False))
         starts, ends, data = folded.offsets[:-1], folded.offsets[1:] - 1, folded.data

@@ -33,7 +33,9 @@ NUM_CODE_POINTS = 0x110000
 KEEP, SPACE, DIGIT, DROP, ALONE, JOIN = range(6)
 # Marks a character that continues a number when it stands between two digits; added to its class.
 SEPARATOR = 8
+CLASS_MASK = 7
 CLASS_BITS, LENGTH_BITS = 4, 4
+POOL_PADDING = 4  # bytes after the last entry's, so that four can be loaded at any
 SLOW = 0xFF  # in `bytes`: look into the full table
 
 # datatrove's list, its control characters (0-31, 127-159) left out here and added below.
@@ -55,7 +57,7 @@ TAILS = (
 @dataclass(frozen=True)
 class FoldTable:
     """`entries` uint32[0x110000]: class | length << 4 | offset << 8 into `pool` (uint8); length 0 stands for itself.
-    `bytes` uint8[256]: the byte written for an ASCII character, SLOW where it takes more than that."""
+    `bytes` uint8[256]: the byte written for an ASCII character, itself ASCII; SLOW where it takes more than that."""
 
     entries: np.ndarray
     pool: np.ndarray
@@ -85,14 +87,15 @@ def load(normalisation: Normalisation, split_unspaced: bool = True) -> FoldTable
     starts = np.cumsum(lengths, dtype=np.uint32) - lengths
     entries = classes
     entries[changed] |= lengths.astype(np.uint32) << CLASS_BITS | starts << (CLASS_BITS + LENGTH_BITS)
-    return FoldTable(entries=entries, pool=pool, bytes=_bytes(entries, pool))
+    padded = np.concatenate([pool, np.zeros(POOL_PADDING, np.uint8)])
+    return FoldTable(entries=entries, pool=padded, bytes=_bytes(entries, pool))
 
 
 def _bytes(entries: np.ndarray, pool: np.ndarray) -> np.ndarray:
     table = np.full(256, SLOW, np.uint8)
     for code in range(128):
         entry = int(entries[code])
-        kind = entry & 7
+        kind = entry & CLASS_MASK
         if kind == SPACE:
             table[code] = 0x20
         elif kind == KEEP:

@@ -1,10 +1,10 @@
 """The hash functions of dedup, in plain Python: what the kernels compute, for one value at a time.
 
-`shingle_hash` is the `hashfunc` to give to datasketch, so that its MinHash of the same shingles equals ours. The kernel
-in stages/kernels/shingles.py computes the same for every shingle of a batch.
+`shingle_hash` (words) or `character_shingle_hash` is the `hashfunc` to give to datasketch, so that its MinHash of the
+same shingles equals ours. The kernels in stages/kernels/shingles.py compute the same for every shingle of a batch.
 
-Source: xxh3-128 for exact content (Collet); the 64-bit finaliser of MurmurHash3 (Appleby) for mixing; the shingle hash
-        is a polynomial of its words' hashes modulo 2^64, so that it rolls from one shingle to the next
+Source: xxh3-128 for exact content (Collet); the 64-bit finaliser of MurmurHash3 (Appleby) for mixing; a shingle's hash
+        is a polynomial of its parts' hashes modulo 2^64, so that it rolls from one shingle to the next
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ def shingle_hash(shingle: bytes) -> int:
     total = 0
     for word in shingle.split(b" "):
         total = (total * SHINGLE_FACTOR + word_hash(word)) & MASK64
+    return mix64(total) >> 32
+
+
+def character_shingle_hash(shingle: bytes) -> int:
+    """32-bit hash of a shingle of characters (UTF-8)."""
+    total = 0
+    for character in shingle.decode():
+        total = (total * SHINGLE_FACTOR + mix64(ord(character))) & MASK64
     return mix64(total) >> 32
 
 

@@ -10,10 +10,13 @@ Source: Broder 1997; datasketch 2.0.0, minhash.py (scheme "affine32"); Leskovec,
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
 
-from stages.kernels.shingles import Shingles
+import numpy as np
+
+from stages.kernels.compiled import kernel
+from stages.kernels.inlined import inlined
+from stages.kernels.shingles import Shingles, mix64
 
 EMPTY = 0xFFFFFFFF  # what every row of a signature is before the first shingle (datasketch's sentinel)
 
@@ -49,48 +52,48 @@ def lsh_midpoint(num_bands: int, rows_per_band: int) -> float:
     return float((1 / num_bands) ** (1 / rows_per_band))
 
 
-@njit(nogil=True, cache=True)
-def _fmix32(value):  # type: ignore[no-untyped-def]
+@inlined
+def _fmix32(value: Any) -> Any:
     """MurmurHash3's 32-bit finaliser, as datasketch mixes a hash before it permutes it."""
     value = np.uint32((value ^ (value >> np.uint32(16))) * np.uint32(0x85EBCA6B))  # Numba multiplies in 64 bits
     value = np.uint32((value ^ (value >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@njit(nogil=True, cache=True)
-def _sign_batch(offsets, hashes, factors, terms, signatures):  # type: ignore[no-untyped-def]
+@inlined
+def _least(one: Any, other: Any, factor: Any, term: Any) -> Any:
+    return min(np.uint32(one * factor + term), np.uint32(other * factor + term))
+
+
+@kernel
+def _sign_batch(
+    offsets: np.ndarray, hashes: np.ndarray, factors: np.ndarray, terms: np.ndarray, signatures: np.ndarray
+) -> None:
     for n in range(len(offsets) - 1):
         signature = signatures[n]
         i, end = offsets[n], offsets[n + 1]
-        # Four shingles a pass, so that the signature is loaded and stored a quarter as often.
-        while i + 4 <= end:
-            a, b = _fmix32(hashes[i]), _fmix32(hashes[i + 1])
-            c, d = _fmix32(hashes[i + 2]), _fmix32(hashes[i + 3])
+        # Eight shingles a pass, so that the signature is loaded and stored an eighth as often.
+        while i + 8 <= end:
+            a, b, c, d = _fmix32(hashes[i]), _fmix32(hashes[i + 1]), _fmix32(hashes[i + 2]), _fmix32(hashes[i + 3])
+            e, f, g, h = _fmix32(hashes[i + 4]), _fmix32(hashes[i + 5]), _fmix32(hashes[i + 6]), _fmix32(hashes[i + 7])
             for k in range(len(factors)):
                 factor, term = factors[k], terms[k]
-                low = min(np.uint32(a * factor + term), np.uint32(b * factor + term))
-                high = min(np.uint32(c * factor + term), np.uint32(d * factor + term))
+                low = min(_least(a, b, factor, term), _least(c, d, factor, term))
+                high = min(_least(e, f, factor, term), _least(g, h, factor, term))
                 signature[k] = min(signature[k], min(low, high))
-            i += 4
+            i += 8
         for j in range(i, end):
             value = _fmix32(hashes[j])
             for k in range(len(factors)):
                 signature[k] = min(signature[k], np.uint32(value * factors[k] + terms[k]))
 
 
-@njit(nogil=True, cache=True)
-def _mix64(value):  # type: ignore[no-untyped-def]
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-@njit(nogil=True, cache=True)
-def _band_keys(signatures, keys):  # type: ignore[no-untyped-def]
+@kernel
+def _band_keys(signatures: np.ndarray, keys: np.ndarray) -> None:
     rows_per_band = signatures.shape[1] // keys.shape[1]
     for n in range(len(signatures)):
         for band in range(keys.shape[1]):
-            key = _mix64(np.uint64(band + 1))
+            key = mix64(np.uint64(band + 1))
             for row in range(rows_per_band):
-                key = _mix64(key ^ np.uint64(signatures[n, band * rows_per_band + row]))
+                key = mix64(key ^ np.uint64(signatures[n, band * rows_per_band + row]))
             keys[n, band] = key

@@ -4,16 +4,17 @@ Cost:   cutting is O(segments); packing O(segments x length / 32) at worst, and 
 Source: best-fit decreasing, Johnson 1973: each segment, longest first, into the fullest row that has room for it
 
 A document of n tokens is the stream `begin, token 0, ..., token n - 1, end` of n + 2. Shapes: D documents, S segments,
-R rows, L positions of a row, T tokens of a batch, P tokens of a window. Kept in one file because Numba's cache does not
-notice an edit in another file that a kernel calls.
+R rows, L positions of a row, T tokens of a batch, P tokens of a window.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from stages.kernels.compiled import kernel
+from stages.kernels.inlined import inlined
 
 DELIMITERS = 2  # begin and end
 _WORD_BITS = 32  # of the set of rooms; in int64, so that no sign bit is in use
@@ -39,7 +40,7 @@ class Rows(NamedTuple):
     num_real_R: np.ndarray  # uint16
 
 
-@numba.njit(cache=True)
+@inlined
 def _num_segments(stream: int, length: int, overlap: int) -> int:
     """ceil((stream - overlap) / stride): every segment but the first begins with `overlap` tokens of the one before."""
     if stream <= length:
@@ -48,7 +49,7 @@ def _num_segments(stream: int, length: int, overlap: int) -> int:
     return (stream - overlap + stride - 1) // stride
 
 
-@numba.njit(cache=True)
+@kernel
 def _cut(documents: np.ndarray, num_tokens_D: np.ndarray, length: int, overlap: int) -> tuple:
     total = 0
     for d in documents:
@@ -78,7 +79,7 @@ def cut(documents: np.ndarray, num_tokens_D: np.ndarray, length: int, overlap: i
     return Segments(*_cut(documents, num_tokens_D, length, overlap))
 
 
-@numba.njit(cache=True)
+@kernel
 def copy_segments(
     ids_T: np.ndarray, offset_D: np.ndarray, document_S: np.ndarray, offset_S: np.ndarray, length_S: np.ndarray,
     delimiter: int, pool_P: np.ndarray, used: int,
@@ -102,7 +103,7 @@ def copy_segments(
     return used
 
 
-@numba.njit(cache=True)
+@kernel
 def _longest_first(length_S: np.ndarray, capacity: int) -> np.ndarray:
     """Segment indices by falling length, equal ones in their order."""
     place = np.zeros(capacity + 2, np.int64)
@@ -118,7 +119,7 @@ def _longest_first(length_S: np.ndarray, capacity: int) -> np.ndarray:
     return order_S
 
 
-@numba.njit(cache=True)
+@inlined
 def _smallest_room(words: np.ndarray, room: int) -> int:
     """The smallest member of the set that is at least `room`, or -1."""
     word = room // _WORD_BITS
@@ -136,7 +137,7 @@ def _smallest_room(words: np.ndarray, room: int) -> int:
     return word * _WORD_BITS + index
 
 
-@numba.njit(cache=True)
+@kernel
 def best_fit(length_S: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(row of each segment int64 [S], segments longest first int64 [S], number of rows). Lengths from 1 to capacity."""
     order_S = _longest_first(length_S, capacity)
@@ -164,7 +165,7 @@ def best_fit(length_S: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarra
     return row_S, order_S, num_rows
 
 
-@numba.njit(cache=True)
+@kernel
 def _group(row_S: np.ndarray, longest_first_S: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Segments row by row, longest first within a row, and where each row begins among them."""
     first_R = np.zeros(num_rows + 1, np.int32)
@@ -180,7 +181,7 @@ def _group(row_S: np.ndarray, longest_first_S: np.ndarray, num_rows: int) -> tup
     return order_S, first_R
 
 
-@numba.njit(cache=True)
+@kernel
 def _fill(
     pool_P: np.ndarray, begin_S: np.ndarray, length_S: np.ndarray, context_S: np.ndarray, order_S: np.ndarray,
     first_R: np.ndarray, length: int, pad_id: int,

@@ -10,9 +10,12 @@ Source: Galler and Fischer 1964; path halving (Tarjan and van Leeuwen 1984); lin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import njit
+
+from stages.kernels.compiled import kernel
+from stages.kernels.inlined import inlined
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarra
     return parent
 
 
-@njit(nogil=True, cache=True)
-def _less(i, j, rank, high, low, number):  # type: ignore[no-untyped-def]
+@inlined
+def _less(i: Any, j: Any, rank: np.ndarray, high: np.ndarray, low: np.ndarray, number: np.ndarray) -> Any:
     if rank[i] != rank[j]:
         return rank[i] < rank[j]
     if high[i] != high[j]:
@@ -65,8 +68,10 @@ def _less(i, j, rank, high, low, number):  # type: ignore[no-untyped-def]
     return number[i] < number[j]
 
 
-@njit(nogil=True, cache=True)
-def _firsts(order, starts, rank, high, low, number):  # type: ignore[no-untyped-def]
+@kernel
+def _firsts(
+    order: np.ndarray, starts: np.ndarray, rank: np.ndarray, high: np.ndarray, low: np.ndarray, number: np.ndarray
+) -> np.ndarray:
     firsts = np.empty(len(starts) - 1, np.int64)
     for g in range(len(firsts)):
         best = order[starts[g]]
@@ -77,16 +82,16 @@ def _firsts(order, starts, rank, high, low, number):  # type: ignore[no-untyped-
     return firsts
 
 
-@njit(nogil=True, cache=True)
-def _root(parent, node):  # type: ignore[no-untyped-def]
+@inlined
+def _root(parent: np.ndarray, node: Any) -> Any:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
         node = parent[node]
     return node
 
 
-@njit(nogil=True, cache=True)
-def _link(parent, left, right):  # type: ignore[no-untyped-def]
+@kernel
+def _link(parent: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     for e in range(len(left)):
         a, b = _root(parent, left[e]), _root(parent, right[e])
         if a < b:
