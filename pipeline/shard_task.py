@@ -56,9 +56,10 @@ class ChainStep:
 
 @dataclass(frozen=True, kw_only=True)
 class NarrowStep:
-    """A narrow step opened on a worker; `measures` is None where its stage declares none."""
+    """A narrow step opened on a worker, and the columns after it; `measures` is None where its stage declares none."""
 
     step: str
+    columns: Columns
     function: BatchFunction
     measures: Names | None
     annotates: bool
@@ -100,7 +101,7 @@ def run_shard(task: ShardTask) -> dict[str, Any]:
     writer = ShardWriter(task.output, task.index, schema_of(task.chain[-1].columns))
     opened = [s.open() for s in task.chain]
     narrow = [
-        NarrowStep(step=s.step, function=function, measures=_measures(s), annotates=s.annotate)
+        NarrowStep(step=s.step, columns=s.columns, function=function, measures=_measures(s), annotates=s.annotate)
         for s, function in zip(task.chain, opened, strict=True)
     ][0 if task.source_shard is None else 1 :]
     with writer:
@@ -196,6 +197,7 @@ def _through(
     for step in steps:
         start = time.perf_counter()
         batch = _judge(step, batch, reports[step.step], writer)
+        batch = batch.select([name for name in batch.schema.names if name in step.columns])  # a payload is heavy
         seconds[step.step] += time.perf_counter() - start
         if not batch.num_rows:
             return None
