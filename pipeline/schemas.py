@@ -19,11 +19,13 @@ PROVENANCE = pa.schema(
 )
 
 # A crawled page before extraction. `payload` is the HTTP body, decompressed and unchunked; null where the source
-# already had text (WET). `content_type` is the HTTP header's value, the charset in it included.
+# already had text (WET). `content_type` is the HTTP header's value, the charset in it included. `robots` has the values
+# of its X-Robots-Tag headers, a line each, then `tdm-reservation: ` and the value of that header; null without any.
 PAGE = pa.schema(
     [
         *PROVENANCE,
         pa.field("content_type", pa.string()),
+        pa.field("robots", pa.string()),
         pa.field("payload", pa.large_binary()),
         pa.field("text", pa.large_string()),
     ]

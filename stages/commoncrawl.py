@@ -68,7 +68,7 @@ class Config:
                 raise FieldError(name, value, "a whole number of 1 or more")
 
 
-@source(version=1, schema=PAGE)
+@source(version=2, schema=PAGE)
 def commoncrawl(cfg: Config, ctx: NarrowContext) -> SourceReader:
     """List the crawl's shards; read one into pages, naming every record that is none."""
     return SourceReader(shards=partial(list_shards, cfg), read=partial(read_shard, cfg))
@@ -205,6 +205,7 @@ class _Batch:
             "warc_offset": [record.offset for record in records],
             "warc_length": [record.length for record in records],
             "content_type": [page.content_type for page, _, _ in self.rows],
+            "robots": [page.robots for page, _, _ in self.rows],
             "text": [page.text for page, _, _ in self.rows],
         }
         payload = _payload_array([page.payload for page, _, _ in self.rows])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
@@ -142,9 +143,11 @@ def _split(cfg: Config, folder: Path) -> tuple[Counter[str], Counter[str]]:
 
 def _lines(cfg: Config, counts: Counter[str]) -> Iterator[tuple[str, str, str]]:
     """(prepared line, label, excerpt) of every usable row, in file order."""
+    from stages.kernels import utf8
+
     for file in data_files(cfg.data):
         for batch in read_labelled(file, cfg.text_column, cfg.label_column, counts):
-            lines = prepare(batch["text"], cfg.prepare, cfg.max_chars)
+            lines = utf8.array(prepare(batch["text"], cfg.prepare, cfg.max_chars)).to_pylist()
             excerpts = pc.utf8_slice_codeunits(batch["text"], 0, EXCERPT_CHARS).to_pylist()
             yield from zip(lines, batch["label"].to_pylist(), excerpts, strict=True)
 
@@ -171,11 +174,14 @@ def _check_classes(cfg: Config, counts: Counter[str]) -> None:
 
 def _measure(model_path: Path, held_out: Path) -> dict[str, JSON]:
     """Figures, curves and the worst mistakes on the held-out texts."""
+    from stages.kernels import utf8
+
     model = fasttext_model.load(model_path)
     scores, positives = [], []
     with open(held_out, encoding="utf-8") as file:
         while rows := [json.loads(line) for line in islice(file, 1024)]:
-            scores.append(fasttext_model.score(model, [r["line"] for r in rows], POSITIVE))
+            lines = utf8.view(pa.array([r["line"] for r in rows], pa.large_string()))
+            scores.append(fasttext_model.score(model, lines, POSITIVE))
             positives.append([r["positive"] for r in rows])
     score_N = np.concatenate(scores).astype(np.float64)
     positive_N = np.concatenate(positives).astype(bool)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.warc.headers import parse_date
+from stages.warc.headers import Fields, parse_date
 from stages.warc.records import Record
 from stages.warc.response import BodyTooLarge, UndecodableBody, decode_body, looks_like_html, parse_response
 
@@ -36,12 +36,14 @@ _EXCERPT_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`payload` of an HTML page, or `text` of a record that is text already. `notes` are names of counters."""
+    """`payload` of an HTML page, or `text` of a record that is text already. `notes` are names of counters; `robots` is
+    what pipeline.schemas.PAGE says."""
 
     content_type: str
     payload: bytes | None
     text: str | None
     notes: tuple[str, ...] = ()
+    robots: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,20 @@ def _response(record: Record, max_bytes: int) -> Page | Drop:
     notes = () if response.status is not None else ("responses_without_status_line",)
     if b"warc-truncated" in record.fields:
         notes = (*notes, "payloads_truncated_by_the_crawler")
-    return _html(body, content_type, max_bytes, notes)
+    return _html(body, content_type, max_bytes, notes, robots_of(response.fields))
 
 
-def _html(body: bytes, content_type: bytes, max_bytes: int, notes: tuple[str, ...] = ()) -> Page | Drop:
+def robots_of(fields: Fields) -> str | None:
+    """What an HTTP response's headers say to crawlers, as in pipeline.schemas.PAGE; None where they say nothing."""
+    lines = [fields[b"x-robots-tag"]] if b"x-robots-tag" in fields else []
+    if b"tdm-reservation" in fields:
+        lines.append(b"tdm-reservation: " + fields[b"tdm-reservation"])
+    return b"\n".join(lines).decode("latin-1") or None
+
+
+def _html(
+    body: bytes, content_type: bytes, max_bytes: int, notes: tuple[str, ...] = (), robots: str | None = None
+) -> Page | Drop:
     media_type = _media_type(content_type)
     if media_type not in (*HTML_TYPES, b""):
         return Drop("not_html", excerpt=_printable(content_type))
@@ -122,7 +134,7 @@ def _html(body: bytes, content_type: bytes, max_bytes: int, notes: tuple[str, ..
         return Drop("payload_too_large", len(body), max_bytes)
     if not media_type and not looks_like_html(body):
         return Drop("not_html", excerpt=_printable(body[:_EXCERPT_BYTES]))
-    return Page(content_type.decode("latin-1"), body, None, notes)
+    return Page(content_type.decode("latin-1"), body, None, notes, robots)
 
 
 def _text(record: Record, max_bytes: int) -> Page | Drop:

@@ -368,3 +368,18 @@ def test_shared_shards_give_every_page_over_http_as_from_disk(tmp_path: Path) ->
     expected = [row for name in names for row in read(folder / name).rows]
     assert without_path(reading.rows) == without_path(expected)
     assert len(expected) == reading.counters["records_response"] > 100 and not reading.reasons
+
+
+def test_read_robots_headers_are_all_carried_a_line_each(tmp_path: Path) -> None:
+    several = (
+        "Content-Type: text/html", "X-Robots-Tag: googlebot: noindex", "tdm-reservation: 1", "x-robots-tag: noai,",
+        " nofollow",
+    )  # fmt: skip
+    written = [
+        record(http(HTML % 1, *several), number=1), record(http(HTML % 2), number=2),
+        record(HTML % 3, "resource", content_type="text/html", number=3),
+        record(b"text", "conversion", content_type="text/plain", number=4),
+    ]  # fmt: skip
+    rows = read(write(tmp_path, "a.warc.gz", members(written))).rows
+    first = "googlebot: noindex\nnoai, nofollow\ntdm-reservation: 1"
+    assert [row["robots"] for row in rows] == [first, None, None, None]

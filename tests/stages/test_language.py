@@ -72,7 +72,7 @@ def test_language_keep_and_min_score_drop_by_reason_and_value() -> None:
     mixed = ENGLISH + " " + CHINESE * 3
     verdict = judge([ENGLISH, FRENCH, CHINESE, mixed], Config(keep=("en", "zh"), min_score=0.9))
     assert verdict.drops is not None
-    assert reasons(verdict) == [None, "language_not_kept", None, "language_score_too_low"]
+    assert reasons(verdict) == [None, "language_fr_not_kept", None, "language_score_too_low"]
     score_N = np.array(verdict.columns["language_score"])
     np.testing.assert_array_equal(verdict.drops.value_N, score_N)
     np.testing.assert_array_equal(verdict.drops.threshold_N, [np.nan, np.nan, np.nan, 0.9])

@@ -13,7 +13,6 @@ import zstandard
 
 from pipeline.errors import DataError, FieldError, StoreError
 from stages import train_classifier
-from stages.classifiers.fasttext_text import prepare
 from stages.classifiers.labelled_rows import data_files, read_labelled
 from tests.shared_data import SHARED, needs_shared
 from tests.stages.classifier_runs import blame_rows, train, write_rows
@@ -23,22 +22,6 @@ def read_all(path: Path, label: str = "label") -> tuple[list[tuple[str, str]], C
     counts: Counter[str] = Counter()
     batches = list(read_labelled(str(path), "text", label, counts))
     return [(r["text"], r["label"]) for b in batches for r in b.to_pylist()], counts
-
-
-def test_prepare_chinese_and_english_sets_every_han_character_apart() -> None:
-    text = pa.array(["Hello,  World!\n你好世界", "a\u3000b\x00c", "", None, " \t\n"], pa.large_string())
-    assert prepare(text, "words", 100) == ["hello , world ! 你 好 世 界", "a b c", "", "", ""]
-    assert prepare(text, "plain", 100) == ["Hello, World! 你好世界", "a b c", "", "", ""]
-
-
-@pytest.mark.parametrize("preparation", ["words", "plain"])
-def test_prepare_text_with_a_label_prefix_cannot_become_a_label(preparation: str) -> None:
-    [line] = prepare(pa.array(["see __label__positive here"]), preparation, 100)  # type: ignore[arg-type]
-    assert not any(word.startswith("__label__") for word in line.split())
-
-
-def test_prepare_long_text_counts_characters_not_bytes() -> None:
-    assert prepare(pa.array(["你好世界"]), "plain", 2) == ["你好"]
 
 
 def test_read_labelled_every_format_gives_the_same_rows(tmp_path: Path) -> None:
