@@ -75,7 +75,12 @@ class Matches:
     has_list_N: np.ndarray
 
 
-@narrow(version=1, reads=("id", "text"), files=lambda cfg: [cfg.lists[language] for language in sorted(cfg.lists)])
+@narrow(
+    version=1,
+    reads=("id", "text"),
+    files=lambda cfg: [cfg.lists[language] for language in sorted(cfg.lists)],
+    measures=("num_bad_words", "bad_word_share"),
+)
 def c4_badwords(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents with listed words; StoreError or DataError where a list cannot be used."""
     from stages.kernels import limits

@@ -45,7 +45,7 @@ class Config:
                 raise FieldError("user_agents", name, "a crawler's name such as CCBot, without version")
 
 
-@narrow(version=1, reads=("payload", "robots"))
+@narrow(version=1, reads=("payload", "robots"), measures=())
 def robots(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Judge every page of a batch by its headers and its head."""
     from stages.kernels import meta_robots

@@ -66,7 +66,7 @@ def _files(cfg: Config) -> list[str]:
     return [location for name in _LISTS for location in (public_suffixes.list_file(), *getattr(cfg, name))]
 
 
-@narrow(version=1, reads=("url",), files=_files)
+@narrow(version=1, reads=("url",), files=_files, measures=lambda cfg: ("num_soft_words",) if cfg.soft_words else ())
 def url_filter(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents by their URL; StoreError or DataError where a list cannot be used."""
     from stages.kernels import limits, phrases, utf8

@@ -99,11 +99,11 @@ def remember_rewritten(text: Utf8, split: words.Words, east_asian_N: np.ndarray)
 
 
 def _rows_of(text: Utf8, known: Utf8) -> np.ndarray | None:
-    """int64[N]: in which rows of `known` the texts stand, in ascending order; None where one does not."""
+    """int64[N]: in which rows of `known` the texts and nulls stand, in ascending order; None where one does not."""
     row_N = np.empty(len(text), np.int64)
     if len(text) > len(known) or not _find_rows(text.data, text.offsets, known.data, known.offsets, row_N):
         return None
-    return row_N
+    return row_N if (text.null_N == known.null_N[row_N]).all() else None
 
 
 @kernel

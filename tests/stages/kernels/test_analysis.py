@@ -94,6 +94,7 @@ def test_analyse_nulls_and_empty_batches_are_empty_texts() -> None:
     analyse(pa.array(["a b", ""], pa.large_string()))
     assert found(analyse(pa.array([None, "", "a b"], pa.large_string()))) == found(fresh(["", "", "a b"]))
     assert found(analyse(pa.array([], pa.large_string()))) == []
+    assert analyse(pa.array([None, "a b"], pa.large_string())).text.null_N.tolist() == [True, False]
 
 
 def test_analyse_large_batches_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
