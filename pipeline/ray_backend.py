@@ -60,7 +60,7 @@ class RayBackend:
         self, function: Callable[[Any], Any], items: Sequence[Any], resources: Resources
     ) -> Iterator[tuple[int, Any]]:
         self._check(resources)
-        options = {"num_cpus": resources.num_cpus, "max_retries": MAX_RETRIES}
+        options = {"num_cpus": resources.num_cpus, "max_retries": MAX_RETRIES, "name": function.__name__}
         if resources.memory_gib:
             options["memory"] = int(resources.memory_gib * (1 << 30))
         remote = self._ray.remote(**options)(_run_task)
