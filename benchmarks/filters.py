@@ -151,7 +151,7 @@ def main() -> int:
             peer.append(peer_seconds)
     from stages.kernels.analysis import analyse
 
-    groups = [english(texts), ~analyse(texts).east_asian_N]
+    groups = [english(texts), ~analyse(pa.record_batch({"text": texts})).east_asian_N]
 
     def agreement(name: str) -> tuple[float, float]:
         same_N = kept[name] == peer_kept[name]

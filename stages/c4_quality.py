@@ -27,12 +27,14 @@ import pyarrow.compute as pc
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
+from stages.kernels.word_rules import check_word_rules
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Defaults: datatrove 0.10.1 in FineWeb's pipeline. `null` turns a limit off."""
 
+    word_rules: str = "en"  # of which language words are split by; by_language: of the `language` column
     min_sentences: int | None = 5
     min_words_per_line: int | None = 3
     max_word_chars: int | None = 1000
@@ -44,15 +46,20 @@ class Config:
     remove_policy_lines: bool = True
 
     def __post_init__(self) -> None:
+        check_word_rules(self.word_rules)
         for name in ("min_sentences", "min_words_per_line", "max_word_chars"):
             limit = getattr(self, name)
             if limit is not None and limit < 0:
                 raise FieldError(name, limit, "0 or more, or null")
 
 
+def _reads(cfg: Config) -> tuple[str, ...]:
+    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
+
+
 @narrow(
     version=1,
-    reads=("text",),
+    reads=_reads,
     adds={"text": pa.large_string()},
     measures=("lorem_ipsum", "curly_brackets", "num_sentences"),
 )
@@ -68,8 +75,8 @@ def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     )  # fmt: skip
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = analysis.analyse(batch["text"])
-        cleaned = c4_lines.clean(text.text, text.words, text.lines, text.east_asian_N, rules)
+        found = analysis.analyse(batch, cfg.word_rules)
+        cleaned = c4_lines.clean(found, rules)
         forbidden_N = (cleaned.counts[:, [c4_phrases.LOREM_IPSUM, c4_phrases.CURLY_BRACKET]] > 0).any(axis=1)
         checks: list[limits.Limit | limits.Flag] = [
             limits.Limit(
@@ -93,7 +100,7 @@ def c4_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
             ),
             batch["text"].cast(pa.large_string()),
         )
-        analysis.remember_rewritten(cleaned.text, cleaned.words, text.east_asian_N)
+        analysis.remember_rewritten(cleaned.text, cleaned.words, found)
         counters = {f"lines_{name}": int(cleaned.counts[:, k].sum()) for k, name in enumerate(c4_lines.LINE_KINDS)}
         return Verdict(columns={"text": rewritten}, drops=drops, measures=limits.measures(checks), counters=counters)
 

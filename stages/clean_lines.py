@@ -80,7 +80,7 @@ def clean_lines(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     )  # fmt: skip
 
     def clean(batch: pa.RecordBatch) -> Verdict:
-        found = analysis.analyse(batch["text"])
+        found = analysis.analyse(batch)
         cleaned = kernels.clean(found.text, found.lines, rules)
         num_words_N, num_kept_N = cleaned.words.sum(axis=1), cleaned.words[:, kernels.KEPT]
         check = limits.Limit(

@@ -22,12 +22,14 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
+from stages.kernels.word_rules import check_word_rules
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Defaults: datatrove 0.10.1. `null` turns a limit off."""
 
+    word_rules: str = "en"  # of which language words are split by; by_language: of the `language` column
     min_punctuated_line_share: float | None = 0.12
     keep_without_punctuated_lines: bool = False  # datatrove's line_punct_exclude_zero
     max_short_line_share: float | None = 0.67
@@ -37,6 +39,7 @@ class Config:
     max_newlines_per_word: float | None = 0.3
 
     def __post_init__(self) -> None:
+        check_word_rules(self.word_rules)
         for name in ("min_punctuated_line_share", "max_short_line_share", "max_duplicate_char_share"):
             share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
@@ -46,9 +49,13 @@ class Config:
                 raise FieldError(name, getattr(self, name), "0 or more characters")
 
 
+def _reads(cfg: Config) -> tuple[str, ...]:
+    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
+
+
 @narrow(
     version=1,
-    reads=("text",),
+    reads=_reads,
     measures=("punctuated_line_share", "short_line_share", "duplicate_char_share", "newlines_per_word"),
 )
 def fineweb_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
@@ -56,7 +63,7 @@ def fineweb_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     from stages.kernels import analysis, limits, repetition
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = analysis.analyse(batch["text"])
+        text = analysis.analyse(batch, cfg.word_rules)
         short_N = np.where(text.east_asian_N, cfg.east_asian_short_line_chars, cfg.short_line_chars)
         lines_N, punctuated_N, short_lines_N, seen_chars_N, newlines_N = repetition.line_shapes(
             text.text, text.lines, short_N, text.east_asian_N

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
+from stages.kernels.word_rules import check_word_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Config:
     """Defaults: datatrove 0.10.1. `null` turns a limit off. Words of symbols alone do not count as words for
     `min_words`, `max_words` and the mean length."""
 
+    word_rules: str = "en"  # of which language words are split by; by_language: of the `language` column
     min_words: int | None = 50
     max_words: int | None = 100_000
     min_mean_word_chars: float | None = 3
@@ -48,6 +50,7 @@ class Config:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        check_word_rules(self.word_rules)
         if self.min_words is not None and self.max_words is not None and self.min_words > self.max_words:
             raise FieldError("min_words", self.min_words, f"at most max_words, {self.max_words}")
         shares = ("max_bullet_line_share", "max_ellipsis_line_share", "min_alphabetic_word_share")
@@ -57,9 +60,13 @@ class Config:
                 raise FieldError(name, share, "a share from 0 to 1, or null")
 
 
+def _reads(cfg: Config) -> tuple[str, ...]:
+    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
+
+
 @narrow(
     version=1,
-    reads=("text",),
+    reads=_reads,
     measures=(
         "num_words", "mean_word_chars", "hashes_per_word", "ellipses_per_word", "bullet_line_share",
         "ellipsis_line_share", "alphabetic_word_share", "east_asian_alphabetic_word_share", "num_stop_words",
@@ -89,7 +96,7 @@ def gopher_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         )  # fmt: skip
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        checks = measure(analysis.analyse(batch["text"]))
+        checks = measure(analysis.analyse(batch, cfg.word_rules))
         return Verdict(drops=limits.drops(checks, batch.num_rows), measures=limits.measures(checks))
 
     return judge

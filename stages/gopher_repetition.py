@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
+from stages.kernels.word_rules import check_word_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +43,25 @@ class Config:
     duplicate_8_gram_chars: float | None = 0.12
     duplicate_9_gram_chars: float | None = 0.11
     duplicate_10_gram_chars: float | None = 0.10
+    word_rules: str = "en"  # of which language words are split by; by_language: of the `language` column
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            share = getattr(self, field.name)
+        check_word_rules(self.word_rules)
+        for name in _shares():
+            share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
-                raise FieldError(field.name, share, "a share from 0 to 1, or null")
+                raise FieldError(name, share, "a share from 0 to 1, or null")
 
 
-@narrow(version=1, reads=("text",), measures=tuple(field.name for field in dataclasses.fields(Config)))
+def _shares() -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(Config) if field.name != "word_rules")
+
+
+def _reads(cfg: Config) -> tuple[str, ...]:
+    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
+
+
+@narrow(version=1, reads=_reads, measures=_shares())
 def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents that repeat themselves; a null text counts as an empty one and is dropped."""
     from stages.kernels import analysis, limits, n_grams, repetition
@@ -73,7 +84,7 @@ def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         }
 
     def judge(batch: pa.RecordBatch) -> Verdict:
-        text = analysis.analyse(batch["text"])
+        text = analysis.analyse(batch, cfg.word_rules)
         checks: list[limits.Limit | limits.Flag] = [limits.Flag(reason="empty", violated_N=text.num_chars_N == 0)]
         for name, share_N in shares(text).items():
             reason = f"too_frequent_{name[4:10]}" if name.startswith("top") else f"too_many_{name}"

@@ -17,10 +17,11 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from stages.kernels import lines, utf8, words
+from stages.kernels import lines, utf8, word_rules, words
 from stages.kernels.byte_masks import Masks, load_8, survey
 from stages.kernels.compiled import kernel
 from stages.kernels.utf8 import Utf8
+from stages.kernels.word_rules import BY_LANGUAGE
 
 NUM_KEPT = 2  # a batch as it came, and as C4 rewrote it
 MAX_KEPT_BYTES = 64 << 20  # of text; what is found takes about twice as much again
@@ -29,10 +30,12 @@ _recent: list[TextAnalysis] = []
 
 
 class TextAnalysis:
-    """The texts of a batch, padded, and what was found of them; arrays have an entry per text."""
+    """The texts of a batch, padded, and what was found of them; arrays have an entry per text. `rules_N` (int8,
+    word_rules.rules_of): by which language's rules words are split."""
 
-    def __init__(self, text: Utf8) -> None:
+    def __init__(self, text: Utf8, rules_N: np.ndarray) -> None:
         self.text = utf8.padded(text)
+        self.rules_N = rules_N
 
     @cached_property
     def masks(self) -> Masks:
@@ -52,7 +55,7 @@ class TextAnalysis:
 
     @cached_property
     def words(self) -> words.Words:
-        return words.split(self.text, self.masks, self.east_asian_N)
+        return words.split(self.text, self.masks, self.east_asian_N, self.rules_N)
 
     @cached_property
     def lines(self) -> lines.Lines:
@@ -60,7 +63,7 @@ class TextAnalysis:
 
     def of_rows(self, text: Utf8, row_N: np.ndarray) -> TextAnalysis:
         """The same for `text`, whose texts are this one's in the given rows."""
-        found = TextAnalysis(text)
+        found = TextAnalysis(text, self.rules_N[row_N])
         for name in ("num_chars_N", "east_asian_N", "han_kana_N"):
             if name in self.__dict__:
                 setattr(found, name, getattr(self, name)[row_N])
@@ -71,14 +74,26 @@ class TextAnalysis:
         return found
 
 
-def analyse(texts: pa.Array) -> TextAnalysis:
-    """The analysis of a `string` or `large_string` array; a null is an empty text."""
-    text = utf8.view(texts)
+def analyse(batch: pa.RecordBatch, word_rules_of: str = "en") -> TextAnalysis:
+    """The analysis of a batch's `text`; a null is an empty text. Words are split by the rules of a language, or, with
+    BY_LANGUAGE, of each row's `language`."""
+    text = utf8.view(batch["text"])
+    rules_N = _rules(batch, word_rules_of)
     for known in reversed(_recent):
         row_N = _rows_of(text, known.text)
-        if row_N is not None:
+        if row_N is not None and (rules_N == known.rules_N[row_N]).all():
             return known if len(row_N) == len(known.text) else remember(known.of_rows(text, row_N))
-    return remember(TextAnalysis(text))
+    return remember(TextAnalysis(text, rules_N))
+
+
+def _rules(batch: pa.RecordBatch, word_rules_of: str) -> np.ndarray:
+    """int8[N]: the number of each row's word rules; English ones for a language without rules of its own."""
+    if word_rules_of != BY_LANGUAGE:
+        return np.full(batch.num_rows, word_rules.rules_of(word_rules_of), np.int8)
+    codes = batch["language"].dictionary_encode()
+    of_code = [word_rules.rules_of(code) for code in codes.dictionary.to_pylist()]
+    indices = codes.indices.fill_null(len(of_code)).to_numpy()
+    return np.array([*of_code, word_rules.ENGLISH], np.int8)[indices]
 
 
 def remember(analysis: TextAnalysis) -> TextAnalysis:
@@ -90,10 +105,10 @@ def remember(analysis: TextAnalysis) -> TextAnalysis:
     return analysis
 
 
-def remember_rewritten(text: Utf8, split: words.Words, east_asian_N: np.ndarray) -> None:
-    """Recognise texts that a stage wrote whose words it knows, as split where `east_asian_N` holds."""
-    found = TextAnalysis(text)
-    if (found.east_asian_N == east_asian_N).all():  # else they would be split in another way
+def remember_rewritten(text: Utf8, split: words.Words, before: TextAnalysis) -> None:
+    """Recognise texts that a stage wrote in place of others, and whose words it knows."""
+    found = TextAnalysis(text, before.rules_N)
+    if (found.east_asian_N == before.east_asian_N).all():  # else they would be split in another way
         found.words = split
     remember(found)
 

@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.kernels.byte_masks import address_of
+from stages.kernels.analysis import TextAnalysis
+from stages.kernels.byte_masks import address_of, survey
 from stages.kernels.c4_phrases import BRACKET, CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, phrases_in, signs
-from stages.kernels.chunks import BEGINS_CHUNK
+from stages.kernels.chunks import BEGINS_CHUNK, HAS_SPACE
 from stages.kernels.compiled import kernel
-from stages.kernels.lines import Lines, ends_with_ellipsis, strip
+from stages.kernels.lines import ends_with_ellipsis, strip
 from stages.kernels.sentences import num_sentences
 from stages.kernels.unicode_tables import DIGIT, HAN_KANA
-from stages.kernels.utf8 import PADDING, Utf8, class_at, count_chars, is_padded
-from stages.kernels.words import Words, split_chunk_at
+from stages.kernels.utf8 import PADDING, Utf8, class_at, count_chars
+from stages.kernels.word_rules import ENGLISH
+from stages.kernels.words import BLANK, Words, split, split_chunk_at
 
 # What happened to a line; the columns of CleanLines.counts.
 KEPT, LONG_WORD, NO_TERMINAL, FEW_WORDS = range(4)  # and those of c4_phrases.py
@@ -62,34 +64,52 @@ class CleanLines:
     counts: np.ndarray
 
 
-def clean(text: Utf8, words: Words, lines: Lines, east_asian_N: np.ndarray, rules: Rules) -> CleanLines:
-    """Apply the rules to every line of the padded texts. In texts of `east_asian_N` a Han or kana character counts as a
-    word of its line, and closing marks of these scripts are terminal punctuation too."""
-    assert is_padded(text)
+def clean(found: TextAnalysis, rules: Rules) -> CleanLines:
+    """Apply the rules to every line. In East Asian texts a Han or kana character counts as a word of its line, and
+    closing marks of these scripts are terminal punctuation too."""
+    text, words, lines = found.text, found.words, found.lines
     num_bytes = int(text.offsets[-1] - text.offsets[0]) + len(text)
     data, offsets = np.empty(num_bytes + PADDING, np.uint8), np.zeros(len(text) + 1, np.int64)
     starts, ends = np.empty(num_bytes + 1, np.int32), np.empty(num_bytes + 1, np.int32)
     kinds, first = np.empty(num_bytes + 1, np.uint8), np.zeros(len(text) + 1, np.int64)
     counts, sentences_N = np.zeros((len(text), 8), np.int64), np.zeros(len(text), np.int64)
+    cut_N = np.zeros(len(text), np.bool_)
     switches = np.array([rules.lorem_ipsum, rules.javascript, rules.curly_bracket, rules.policy])
     _clean_batch(
         text.data, text.offsets, (words.begin, words.end, words.starts, words.ends, words.kinds),
-        (lines.begin, lines.end, lines.stops, lines.nexts), east_asian_N, rules.max_word_chars, rules.min_words,
+        (lines.begin, lines.end, lines.stops, lines.nexts), found.east_asian_N, rules.max_word_chars, rules.min_words,
         rules.citations, rules.terminal, switches, data, offsets, (starts, ends, kinds, first), counts, sentences_N,
+        cut_N,
     )  # fmt: skip
-    count = first[-1]
-    return CleanLines(
-        text=Utf8(offsets=offsets, data=data, null_N=text.null_N),
-        words=Words(begin=first[:-1], end=first[1:], starts=starts[:count], ends=ends[:count], kinds=kinds[:count]),
-        sentences_N=sentences_N, counts=counts,
-    )  # fmt: skip
+    cleaned, count = Utf8(offsets=offsets, data=data, null_N=text.null_N), first[-1]
+    words = Words(begin=first[:-1], end=first[1:], starts=starts[:count], ends=ends[:count], kinds=kinds[:count])
+    cut_N &= found.rules_N != ENGLISH
+    if cut_N.any():  # the kernel splits by English rules what it has cut
+        words = split(cleaned, survey(data, 0, int(offsets[-1])), found.east_asian_N, found.rules_N)
+        _count_sentences(data, offsets, words.begin, words.end, words.starts, words.ends, words.kinds, counts, cut_N,
+                         sentences_N)  # fmt: skip
+    return CleanLines(text=cleaned, words=words, sentences_N=sentences_N, counts=counts)
+
+
+@kernel
+def _count_sentences(
+    data: np.ndarray, offsets: np.ndarray, begin: np.ndarray, end: np.ndarray, starts: np.ndarray, ends: np.ndarray,
+    kinds: np.ndarray, counts: np.ndarray, wanted_N: np.ndarray, sentences_N: np.ndarray,
+) -> None:  # fmt: skip
+    """The sentences of the wanted texts."""
+    for n in range(len(begin)):
+        if wanted_N[n]:
+            sentences_N[n] = num_sentences(
+                address_of(data, offsets[n]), offsets[n + 1] - offsets[n], address_of(starts, 0), address_of(ends, 0),
+                address_of(kinds, 0), begin[n], end[n], counts[n, KEPT],
+            )  # fmt: skip
 
 
 @kernel
 def _clean_batch(
     data: np.ndarray, offsets: np.ndarray, words: tuple, lines: tuple, east_asian_N: np.ndarray, max_word_chars: int,
     min_words: int, citations: bool, terminal: bool, switches: np.ndarray, out: np.ndarray, out_offsets: np.ndarray,
-    out_words: tuple, counts: np.ndarray, sentences_N: np.ndarray,
+    out_words: tuple, counts: np.ndarray, sentences_N: np.ndarray, cut_N: np.ndarray,
 ) -> None:  # fmt: skip
     begin, end, starts, ends, kinds = words
     first_line, last_line, stops, nexts = lines
@@ -104,7 +124,7 @@ def _clean_batch(
             stop: Any = np.int64(stops[k])
             low, high = strip(text, line, stop)
             line, before = np.int64(nexts[k]), w
-            num_words, longest, w = _line_words(starts, ends, kinds, w, end[n], stop)
+            num_words, longest, w = _line_words(text, starts, ends, kinds, w, end[n], stop)
             if longest > max_word_chars:
                 longest = _longest_chunk(text, starts, ends, kinds, before, w)
             kind, after, same = _clean_line(
@@ -122,6 +142,7 @@ def _clean_batch(
                         out_kinds[at] = kinds[m]
                         at += 1
                 else:
+                    cut_N[n] = True
                     single = HAN_KANA if east_asian_N[n] else 0
                     i = length
                     while i < after:
@@ -140,13 +161,16 @@ def _clean_batch(
 
 @kernel
 def _line_words(
-    starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, w: int, last: int, stop: int
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, w: int, last: int, stop: int
 ) -> tuple[int, int, int]:
     """(chunks of the line that ends at byte `stop` and has words from w on, bytes of the longest, the next word)."""
     num_chunks = longest = chunk = 0
     while w < last and starts[w] < stop:
         if kinds[w] & BEGINS_CHUNK:
             num_chunks, chunk = num_chunks + 1, starts[w]
+        if kinds[w] & HAS_SPACE:
+            for i in range(starts[w], ends[w]):
+                num_chunks += text[i] == BLANK
         longest = max(longest, ends[w] - chunk)
         w += 1
     return num_chunks, longest, w

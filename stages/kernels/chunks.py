@@ -40,6 +40,7 @@ IS_SYMBOL = 2  # only characters of datatrove's PUNCTUATION_SET
 IS_PUNCTUATION = 4  # only characters of general category P
 ENDS_SENTENCE = 8  # one character, one of spaCy's sentence ends
 NON_ASCII = 16  # some byte is 0x80 or more
+HAS_SPACE = 64  # a space inside; exceptions of some languages have one (Spanish `EE. UU.`)
 BEGINS_CHUNK = 32  # white space, the text's start or a character that is a word by itself stands before it
 
 _KEY_FACTOR, _LENGTH_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)

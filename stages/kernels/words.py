@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from stages.kernels import language_words, word_rules
 from stages.kernels.affix_rules import find_special
 from stages.kernels.byte_masks import WIDTH, Masks, address_of, first_bit, last_bit, lowest, window
 from stages.kernels.chunks import (
     BEGINS_CHUNK,
     HAS_LETTER,
+    HAS_SPACE,
     describe,
     emit_chunk,
     may_be_special,
@@ -40,6 +42,8 @@ from stages.kernels.chunks import (
 from stages.kernels.compiled import kernel
 from stages.kernels.unicode_tables import DIGIT, HAN_KANA, PLAIN, SPACE
 from stages.kernels.utf8 import Utf8, class_at, is_padded
+
+BLANK = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +62,22 @@ class Words:
     kinds: np.ndarray
 
 
-def split(text: Utf8, masks: Masks, east_asian_N: np.ndarray) -> Words:
+def split(text: Utf8, masks: Masks, east_asian_N: np.ndarray, rules_N: np.ndarray) -> Words:
     """The words of every text, padded and each of less than 2 GiB; `masks` are those of the batch, `east_asian_N`
-    (bool) says in which texts a Han or kana character is a word."""
+    (bool) says in which texts a Han or kana character is a word, `rules_N` (int8, word_rules.rules_of) by which
+    language's rules each is split."""
     num_bytes = int(text.offsets[-1] - text.offsets[0])
     assert np.diff(text.offsets).max(initial=0) < 1 << 31
     assert is_padded(text)
     starts, ends = np.empty(num_bytes + 1, np.int32), np.empty(num_bytes + 1, np.int32)
     kinds = np.empty(num_bytes + 1, np.uint8)
     first = np.zeros(len(text.offsets), np.int64)
-    _split_batch(text.data, text.offsets, masks, east_asian_N, starts, ends, kinds, first)
+    if rules_N.any():
+        _split_by_rules(
+            word_rules.load(), rules_N, text.data, text.offsets, masks, east_asian_N, starts, ends, kinds, first
+        )
+    else:
+        _split_batch(text.data, text.offsets, masks, east_asian_N, starts, ends, kinds, first)
     count = first[-1]
     return Words(begin=first[:-1], end=first[1:], starts=starts[:count], ends=ends[:count], kinds=kinds[:count])
 
@@ -77,17 +87,62 @@ def _split_batch(
     data: np.ndarray, offsets: np.ndarray, masks: Masks, east_asian_N: np.ndarray, starts: np.ndarray,
     ends: np.ndarray, kinds: np.ndarray, first: np.ndarray,
 ) -> None:  # fmt: skip
-    at = first[0]
-    spaces, letters = address_of(masks.spaces, 0), address_of(masks.letters, 0)
-    digits, non_ascii = address_of(masks.digits, 0), address_of(masks.non_ascii, 0)
     for n in range(len(offsets) - 1):
-        low, size = offsets[n], offsets[n + 1] - offsets[n]
+        first[n + 1] = _split_english(
+            n, data, offsets, masks, HAN_KANA if east_asian_N[n] else 0, starts, ends, kinds, first[n]
+        )
+
+
+@kernel
+def _split_by_rules(
+    rules: word_rules.WordRules, rules_N: np.ndarray, data: np.ndarray, offsets: np.ndarray, masks: Masks,
+    east_asian_N: np.ndarray, starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, first: np.ndarray,
+) -> None:  # fmt: skip
+    """As _split_batch; apart from it, so that English does not pay for the tables of the others."""
+    suffixes = np.empty(max(len(starts), 1), np.int64)
+    for n in range(len(offsets) - 1):
+        low, size, at = offsets[n], offsets[n + 1] - offsets[n], first[n]
         single = HAN_KANA if east_asian_N[n] else 0
-        at = _split_text(
-            address_of(data, low), size, spaces, letters, digits, non_ascii, low - offsets[0], single,
-            address_of(starts, 0), address_of(ends, 0), address_of(kinds, 0), at, len(starts) - 1,
-        )  # fmt: skip
-        first[n + 1] = at
+        if rules_N[n] == word_rules.ENGLISH:
+            first[n + 1] = _split_english(n, data, offsets, masks, single, starts, ends, kinds, at)
+        else:
+            first[n + 1] = language_words.split_text(
+                rules, rules_N[n], data[low:], 0, size, single, starts, ends, at, suffixes
+            )
+            _describe_text(address_of(data, low), single, starts, ends, kinds, at, first[n + 1])
+
+
+@kernel
+def _split_english(
+    n: int, data: np.ndarray, offsets: np.ndarray, masks: Masks, single: int, starts: np.ndarray, ends: np.ndarray,
+    kinds: np.ndarray, at: int,
+) -> int:  # fmt: skip
+    """Words of text n to starts[at:], ends[at:], kinds[at:]. Returns the next `at`."""
+    return _split_text(
+        address_of(data, offsets[n]), offsets[n + 1] - offsets[n], address_of(masks.spaces, 0),
+        address_of(masks.letters, 0), address_of(masks.digits, 0), address_of(masks.non_ascii, 0),
+        offsets[n] - offsets[0], single, address_of(starts, 0), address_of(ends, 0), address_of(kinds, 0), at,
+        len(starts) - 1,
+    )  # fmt: skip
+
+
+@kernel
+def _describe_text(
+    text: np.ndarray, single: int, starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, first: int, last: int
+) -> None:
+    """The kinds of words first..last, which are a text."""
+    alone = True  # the word before is none, or a character of class `single`
+    for w in range(first, last):
+        describe(text, starts, ends, kinds, w, w + 1)
+        start: Any = np.int64(starts[w])
+        end: Any = np.int64(ends[w])
+        is_single = class_at(text, start, end)[0] & single != 0
+        if not alone and not is_single and starts[w] == ends[w - 1]:
+            kinds[w] &= ~np.uint8(BEGINS_CHUNK)
+        for i in range(start, end):
+            if text[i] == BLANK:
+                kinds[w] |= HAS_SPACE
+        alone = is_single
 
 
 @kernel

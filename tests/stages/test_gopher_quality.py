@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipeline.errors import FieldError
 from stages.gopher_quality import Config, gopher_quality
 from stages.kernels import utf8
-from stages.kernels.analysis import TextAnalysis
 from tests.shared_data import SHARED, needs_shared
 from tests.stages.batches import judge, reasons
+from tests.stages.kernels.text_spans import english
 
 GOOD = "The cat that sat on the mat went to see the dog, and they have been friends with it ever since. " * 5
 SYMBOLS = set(".,#-…")  # of those below; `•` is no symbol for datatrove
@@ -50,7 +50,7 @@ def expected_reason(text: str, found: list[str]) -> str | None:
 
 
 def found_words(text: str) -> list[str]:
-    split = TextAnalysis(utf8.view(pa.array([text], pa.large_string()))).words
+    split = english(utf8.view(pa.array([text], pa.large_string()))).words
     return [text.encode()[a:b].decode() for a, b in zip(split.starts, split.ends, strict=True)]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.kernels import lines, utf8
-from stages.kernels.analysis import TextAnalysis
+from tests.stages.kernels.text_spans import english
 
 TEXTS = st.text(alphabet="ab.-•…#\n\r\v\x1c\x85\u2028 \t\u3000中", max_size=40)
 
@@ -24,14 +24,14 @@ def test_marks_any_text_agrees_with_string_methods(text: str) -> None:
         text.count("#"),
         text.count("...") + text.count("…"),
     ]
-    analysed = TextAnalysis(utf8.view(pa.array([text], pa.large_string())))
+    analysed = english(utf8.view(pa.array([text], pa.large_string())))
     assert lines.marks(analysed.text, analysed.lines)[0].tolist() == expected
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_find_any_texts_agrees_with_splitlines(texts: list[str]) -> None:
-    found = TextAnalysis(utf8.view(pa.array(["x\n", *texts], pa.large_string()).slice(1))).lines
+    found = english(utf8.view(pa.array(["x\n", *texts], pa.large_string()).slice(1))).lines
     for n, text in enumerate(texts):
         data, start, kept, whole = text.encode(), 0, [], []
         for k in range(found.begin[n], found.end[n]):

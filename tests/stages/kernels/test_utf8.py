@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.kernels import utf8
-from stages.kernels.analysis import TextAnalysis
+from tests.stages.kernels.text_spans import english
 
 Characters = st.text(alphabet=st.characters(codec="utf-8"))
 
@@ -53,7 +53,7 @@ def test_view_sliced_array_with_nulls_gives_its_rows(texts: list[str | None], da
         assert rows == [t or "" for t in texts[low:high]]
         assert view.null_N.tolist() == [t is None for t in texts[low:high]]
         assert utf8.array(view).to_pylist() == texts[low:high]
-        assert TextAnalysis(view).num_chars_N.tolist() == [len(t or "") for t in texts[low:high]]
+        assert english(view).num_chars_N.tolist() == [len(t or "") for t in texts[low:high]]
 
 
 def test_view_bytes_behind_a_null_are_not_seen() -> None:
@@ -66,10 +66,10 @@ def test_view_bytes_behind_a_null_are_not_seen() -> None:
 
 def test_east_asian_more_than_half_of_the_letters_decides() -> None:
     texts = ["你好ab", "你好abc", "한국어 abc", "ひらカナ abc", "123 。！", "abc", "", "русский 中"]
-    text = TextAnalysis(utf8.view(pa.array(texts, pa.large_string())))
+    text = english(utf8.view(pa.array(texts, pa.large_string())))
     assert text.east_asian_N.tolist() == [False, False, False, True, False, False, False, False]
     assert text.han_kana_N.tolist() == [False, False, False, True, False, False, False, False]
-    korean = TextAnalysis(utf8.view(pa.array(["한국어로 쓴 글 abc"], pa.large_string())))
+    korean = english(utf8.view(pa.array(["한국어로 쓴 글 abc"], pa.large_string())))
     assert korean.east_asian_N.tolist() == [True]
     assert korean.han_kana_N.tolist() == [False]
 

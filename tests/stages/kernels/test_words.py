@@ -38,7 +38,7 @@ SPLITS = [  # what spacy.blank("en") says, white space left out
 def words_of(text: utf8.Utf8, east_asian: bool = False) -> words.Words:
     text = utf8.padded(text)
     masks = byte_masks.survey(text.data, int(text.offsets[0]), int(text.offsets[-1]))
-    return words.split(text, masks, np.full(len(text), east_asian))
+    return words.split(text, masks, np.full(len(text), east_asian), np.zeros(len(text), np.int8))
 
 
 def split(texts: list[str], east_asian: bool = False) -> list[list[str]]:

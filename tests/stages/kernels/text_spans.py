@@ -11,10 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from stages.kernels import utf8
+from stages.kernels.analysis import TextAnalysis
 from stages.kernels.chunks import NON_ASCII
 from stages.kernels.lines import Lines
 from stages.kernels.utf8 import Utf8
 from stages.kernels.words import Words
+
+
+def english(text: Utf8) -> TextAnalysis:
+    """Texts whose words are split by English rules."""
+    return TextAnalysis(text, np.zeros(len(text), np.int8))
 
 
 def text_of(texts: list[str]) -> Utf8:
