@@ -19,7 +19,7 @@ import numpy as np
 from stages.kernels import affix_automata, word_rules
 from stages.kernels.affix_automata import Automaton, Charsets, Pattern, UnsupportedError
 from stages.kernels.generate_unicode_tables import classes, two_stage
-from stages.kernels.unicode_tables import HAN_KANA, SPACE
+from stages.kernels.unicode_tables import LETTER
 
 OTHER_TOKENIZERS = ("ja", "vi", "zh")  # dictionaries
 CHINESE = ("zh", "zho")  # datatrove's table leads to the splitter of its Latin transcriptions
@@ -77,8 +77,8 @@ def partition(charsets: Charsets, bits: np.ndarray) -> tuple[np.ndarray, np.ndar
     return class_of, first
 
 
-def plain_classes(automata: list[Automaton | None], maps: list[np.ndarray], candidates: np.ndarray) -> np.ndarray:
-    """bool[classes]: characters of which no run is cut: the candidates, or none where one of them can be."""
+def never_cut(automata: list[Automaton | None], maps: list[np.ndarray], candidates: np.ndarray) -> bool:
+    """Whether no run of characters of the candidate classes is cut."""
     for found, column_K in zip(automata[:3], maps[:3], strict=True):
         assert found is not None
         columns = np.unique(column_K[candidates])
@@ -90,8 +90,8 @@ def plain_classes(automata: list[Automaton | None], maps: list[np.ndarray], cand
                 reached.add(state)
                 todo += [int(s) for s in found.next_SC[state, columns]]
         if any(found.accept_S[s] or found.accept_end_S[s] for s in reached):
-            return np.zeros_like(candidates)
-    return candidates
+            return False
+    return True
 
 
 def squeezed(found: Automaton) -> tuple[Automaton, np.ndarray]:
@@ -124,11 +124,11 @@ def compiled(rules: RuleSet, member_CK: np.ndarray) -> tuple[list[Automaton | No
 
 
 def tables(sets: list[RuleSet], charsets: Charsets) -> dict[str, np.ndarray]:
-    """The arrays of automata: see word_rules.WordRules."""
-    bits = classes() & (SPACE | HAN_KANA)
-    class_of, first = partition(charsets, bits)
+    """The arrays of automata: see word_rules.load."""
+    is_letter = classes() & LETTER
+    class_of, first = partition(charsets, is_letter)
     member_CK = np.array([charsets.mask(c)[first] for c in range(len(charsets.packed))])
-    letters = np.array([chr(c).isalpha() for c in first])
+    letters = is_letter[first] != 0
     rows, columns, plain = [], [], []
     cells: list[np.ndarray] = []
     size = 0
@@ -145,13 +145,13 @@ def tables(sets: list[RuleSet], charsets: Charsets) -> dict[str, np.ndarray]:
             rows.append([size, body.shape[1], size + body.size, len(found.starts)])
             cells += [body.ravel(), found.starts.ravel()]
             size += body.size + found.starts.size
-        plain.append(plain_classes(automata, maps, letters))
+        plain.append(never_cut(automata, maps, letters))
         print(rules.language, [found and found.next_SC.shape for found in automata], len(rules.rules), flush=True)
     index, blocks = two_stage(class_of.astype(np.uint16))
     return {
-        "class_index": index, "class_blocks": blocks.astype(np.uint16), "class_bits": bits[first].astype(np.uint16),
+        "class_index": index, "class_blocks": blocks.astype(np.uint16),
         "columns": np.array(columns).astype(np.uint16), "cells": np.concatenate(cells).astype(np.uint16),
-        "automata": np.array(rows, np.int64), "plain": np.array(plain, np.bool_),
+        "automata": np.array(rows, np.int64), "plain_letters": np.array(plain, np.bool_),
     }  # fmt: skip
 
 

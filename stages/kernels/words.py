@@ -95,11 +95,12 @@ def _split_batch(
 
 @kernel
 def _split_by_rules(
-    rules: word_rules.WordRules, rules_N: np.ndarray, data: np.ndarray, offsets: np.ndarray, masks: Masks,
+    tables: np.ndarray, rules_N: np.ndarray, data: np.ndarray, offsets: np.ndarray, masks: Masks,
     east_asian_N: np.ndarray, starts: np.ndarray, ends: np.ndarray, kinds: np.ndarray, first: np.ndarray,
 ) -> None:  # fmt: skip
     """As _split_batch; apart from it, so that English does not pay for the tables of the others."""
     suffixes = np.empty(max(len(starts), 1), np.int64)
+    first_byte: Any = np.int64(0)
     for n in range(len(offsets) - 1):
         low, size, at = offsets[n], offsets[n + 1] - offsets[n], first[n]
         single = HAN_KANA if east_asian_N[n] else 0
@@ -107,8 +108,9 @@ def _split_by_rules(
             first[n + 1] = _split_english(n, data, offsets, masks, single, starts, ends, kinds, at)
         else:
             first[n + 1] = language_words.split_text(
-                rules, rules_N[n], data[low:], 0, size, single, starts, ends, at, suffixes
-            )
+                address_of(tables, 0), rules_N[n], address_of(data, low), first_byte, size, single,
+                address_of(starts, 0), address_of(ends, 0), at, address_of(suffixes, 0),
+            )  # fmt: skip
             _describe_text(address_of(data, low), single, starts, ends, kinds, at, first[n + 1])
 
 
