@@ -35,7 +35,7 @@ class Exchange:
             numbers = batches_of.get(str(partition), [])
             if not numbers:
                 continue
-            with self.folder.open_input(name) as file:
+            with self.folder.map_input(name) as file:
                 reader = pa.ipc.open_file(file)
                 for number in numbers:
                     yield reader.get_batch(number)

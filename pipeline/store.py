@@ -89,11 +89,17 @@ class Folder:
             return bytes(file.read())
 
     def open_input(self, name: str) -> Any:
-        """A random-access Arrow file; memory-mapped where the folder is local."""
+        """A random-access Arrow file, read as it is asked for."""
         system, path = filesystem(self.join(name))
         with self._reading(name):
-            if is_remote(self.location):
-                return system.open_input_file(path)
+            return system.open_input_file(path)
+
+    def map_input(self, name: str) -> Any:
+        """As open_input, but memory-mapped where the folder is local: for Arrow IPC files, whose batches are views."""
+        if is_remote(self.location):
+            return self.open_input(name)
+        _, path = filesystem(self.join(name))
+        with self._reading(name):
             return pa.memory_map(path) if os.path.getsize(path) else pa.OSFile(path)
 
     @contextlib.contextmanager

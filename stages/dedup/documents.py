@@ -84,5 +84,5 @@ def write_rows(folder: Folder, name: str, batch: pa.RecordBatch) -> None:
 
 def read_rows(folder: Folder, name: str) -> pa.RecordBatch:
     """The batch of a scratch file; memory-mapped where the folder is local."""
-    with folder.open_input(name) as file:
+    with folder.map_input(name) as file:
         return pa.ipc.open_file(file).get_batch(0)
