@@ -33,9 +33,12 @@ def where(node: yaml.Node) -> str:
 
 
 def fingerprint_fields(config: Any) -> dict[str, Any]:
-    """The config as JSON values, without its locations."""
+    """The config as JSON values, without its locations; of a mapping to locations the keys."""
+    values = {f.name: (getattr(config, f.name), f.metadata.get("location")) for f in dataclasses.fields(config)}
     return {
-        f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config) if not f.metadata.get("location")
+        name: sorted(value) if is_location else to_json(value)
+        for name, (value, is_location) in values.items()
+        if not is_location or isinstance(value, Mapping)
     }
 
 

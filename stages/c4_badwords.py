@@ -21,6 +21,7 @@ workers. Phrases are lower-cased too (there, one with a capital is never found),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config import LOCATION
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
 from stages.kernels.phrases import PhraseSet
@@ -35,12 +37,14 @@ from stages.wordlists.reading import absolute, words
 
 UNSPACED = frozenset(("ja", "th", "zh"))
 
+_CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z]+)?")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Defaults: datatrove 0.10.1. `null` turns a limit off."""
 
-    lists: Mapping[str, str] = field(default_factory=dict)  # language: path or address of its list
+    lists: Mapping[str, str] = field(default_factory=dict, metadata=LOCATION)  # by language: a path or an address
     default_language: str = "en"  # of documents without a language
     max_bad_words: int | None = 0
     max_share: float | None = None
@@ -52,6 +56,9 @@ class Config:
     def __post_init__(self) -> None:
         if not self.lists:
             raise FieldError("lists", self.lists, "a list for at least one language, as in `lists: {en: words.txt}`")
+        for code in self.lists:
+            if not _CODE.fullmatch(code):
+                raise FieldError("lists", code, "a language code as key, as in `lists: {en: words.txt, zh: liste.txt}`")
         locations = absolute("lists", tuple(self.lists.values()))
         object.__setattr__(self, "lists", dict(zip(self.lists, locations, strict=True)))
         if self.max_bad_words is None and self.max_share is None:

@@ -8,7 +8,9 @@ Source: RefinedWeb's line-wise correction (Penedo et al. 2023, arXiv 2306.01116,
 
 Rules, in this order; the first that fits is the one counted: a phrase of `javascript_phrases`, `policy_phrases` or
 `phrases` anywhere in the line; mainly capital letters; digits without a letter; a counter (`3 likes`); a single word; a
-short line with a pattern. RefinedWeb cuts such a pattern out of the line; here the line goes.
+short line with a pattern. RefinedWeb cuts such a pattern out of the line; here the line goes. In text with hard
+line breaks the single-word rule takes the last word of some paragraphs; headings in capitals go too. Lines are counted
+in all texts, those of dropped documents too.
 
 Between lines that stay stands one `\n`, and blank lines if there were any between them before: as many as the longest
 run of them. No blank line stays at the beginning or end of a text that lost a line.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -80,7 +83,7 @@ def clean_lines(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     )  # fmt: skip
 
     def clean(batch: pa.RecordBatch) -> Verdict:
-        found = analysis.analyse(batch)
+        found = analysis.TextAnalysis(utf8.view(batch["text"]), np.zeros(batch.num_rows, np.int8))
         cleaned = kernels.clean(found.text, found.lines, rules)
         num_words_N, num_kept_N = cleaned.words.sum(axis=1), cleaned.words[:, kernels.KEPT]
         check = limits.Limit(

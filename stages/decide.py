@@ -8,7 +8,11 @@ Source: the limits' meaning is that of the filters: dropped below `at_least` and
 With the thresholds an annotating step has itself, this keeps the documents that the step would keep. Columns are looked
 at in their order in the input, which is the order the steps measured them in; the first one that a document breaks
 drops it, as `{column}_too_low` or `{column}_too_high`. Null (not measured) breaks no limit: a document that the filter
-drops without measuring, such as an empty one, goes by its reason column, as `{step}_{reason}`.
+drops without measuring, such as an empty one, goes by its reason column, as `{step}_{reason}`. Every chosen reason has
+a counter, so that one that never occurs, or is misspelt, shows as 0.
+
+A step that rewrites text (c4_quality, clean_lines) leaves it alone when it annotates: what measures behind it then sees
+the text as it came, and the text is never cleaned. Let such a step run as it is before the steps that annotate.
 """
 
 from __future__ import annotations
@@ -80,7 +84,12 @@ def decide(cfg: Config, ctx: NarrowContext) -> BatchFunction:
                 checks.append(_limit(column, batch[column], cfg.limits[column]))
             if column in cfg.reasons:
                 checks += _flags(column, batch[column], cfg.reasons[column])
-        return Verdict(drops=limits.drops(checks, batch.num_rows))
+        drops = limits.drops(checks, batch.num_rows)
+        chosen = [
+            f"{column.removesuffix(REASON_SUFFIX)}_{name}" for column, names in cfg.reasons.items() for name in names
+        ]
+        dropped = [drops.reasons[code] for code in drops.code_N[drops.code_N >= 0]]
+        return Verdict(drops=drops, counters={f"dropped_{reason}": dropped.count(reason) for reason in chosen})
 
     return judge
 
@@ -88,7 +97,7 @@ def decide(cfg: Config, ctx: NarrowContext) -> BatchFunction:
 def _limit(column: str, values: pa.Array, bounds: Bounds) -> limits.Limit:
     """The histogram's edges do not matter: the step that measured has the histogram."""
     return limits.Limit(
-        measure=column, value_N=values.cast(pa.float64()).to_numpy(zero_copy_only=False), low=0, high=1,
+        measure=column, value_N=values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), low=0, high=1,
         at_least=bounds.at_least, too_low=f"{column}_too_low", at_most=bounds.at_most, too_high=f"{column}_too_high",
     )  # fmt: skip
 

@@ -1,10 +1,11 @@
 """Gopher's repetition rules: duplicate paragraphs and lines, too frequent and duplicate word n-grams.
 
-Reads:  text
+Reads:  text; language, where `word_rules` is by_language
 Writes: nothing; drops documents
-Cost:   about 30 ns per byte, half of it for n-grams; scratch of 60 bytes per word of the longest document
+Cost:   about 6 ns per byte and 4 to split words; scratch of 80 bytes per word of the longest document
 Source: Rae et al. 2021 (arXiv 2112.11446), table A1; definitions, thresholds and order of datatrove 0.10.1's
-        GopherRepetitionFilter, words as spaCy's blank English tokenizer splits them (stages/kernels/words.py)
+        GopherRepetitionFilter, words as spaCy's blank tokenizers split them, English unless
+        `word_rules` says otherwise (stages/kernels/words.py)
 
 Shares are of the text's characters, white space included; an n-gram's own characters are counted without separators
 where it is a duplicate and with single spaces where it is the most frequent one.

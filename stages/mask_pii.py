@@ -7,7 +7,11 @@ Source: e-mail and IPv4 addresses as in datatrove 0.10.1's PIIFormatter; the rul
 
 A replacement says nothing of what it replaced, and masking a text twice is masking it once: the addresses put in are
 reserved for examples, and such addresses are left alone (example.com; private, link-local, documentation and multicast
-IP addresses). Overlaps: e-mail addresses first, then what begins first, then the order of the fields below.
+IP addresses). Four numbers with dots between are an address, also where they are a version or a section. Overlaps:
+e-mail addresses first, then what begins first, then the order of the fields below.
+
+What steps before this one wrote still has what is masked here: samples in the report, excerpts in the ledger, shards
+with `keep: true`. Put this step early.
 """
 
 from __future__ import annotations

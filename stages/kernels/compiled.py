@@ -16,6 +16,7 @@ import dataclasses
 import fcntl
 import functools
 import inspect
+import pickle
 import time
 import traceback
 from collections.abc import Callable
@@ -102,9 +103,13 @@ class _Cache(FunctionCache):
         return found
 
     def _load(self, signature: Any, target: Any) -> Any:
-        with contextlib.suppress(OSError):  # a folder that cannot be read is as good as an empty one
+        try:
             return super().load_overload(signature, target)
-        return None
+        except OSError:  # a folder that cannot be read is as good as an empty one
+            return None
+        except (EOFError, pickle.UnpicklingError, ValueError):  # cut off by a power failure, say
+            self.flush()
+            return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         with contextlib.suppress(OSError):  # a full disk: the next process compiles again

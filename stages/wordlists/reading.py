@@ -71,6 +71,10 @@ def words(location: str) -> list[str]:
             raise DataError("bytes that are not UTF-8", where=shown(location), expected=_EXPECTED) from None
     if not entries:
         raise DataError("no entries", where=shown(location), expected=_EXPECTED)
+    odd = next((entry for entry in entries if "\t" in entry or entry.startswith("<")), None)
+    if odd is not None:
+        what = "a line of HTML" if odd.startswith("<") else "a line of a table"
+        raise DataError(f"{what}, {odd[:60]!r}", where=shown(location), expected=_EXPECTED)
     return entries
 
 

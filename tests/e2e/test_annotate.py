@@ -23,6 +23,7 @@ LIMITS = {
     **{
         f"r_{field.name}": {"at_most": getattr(gopher_repetition.Config(), field.name)}
         for field in dataclasses.fields(gopher_repetition.Config)
+        if field.name != "word_rules"
     },
     "g_num_words": {"at_least": GOPHER.min_words, "at_most": GOPHER.max_words},
     "g_mean_word_chars": {"at_least": GOPHER.min_mean_word_chars, "at_most": GOPHER.max_mean_word_chars},

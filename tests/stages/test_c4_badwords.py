@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from pipeline.config import fingerprint_fields
 from pipeline.dag import load_dag
 from pipeline.errors import DataError, FieldError
 from pipeline.plan import make_plan
@@ -230,3 +231,17 @@ def test_c4_badwords_fingerprint_follows_content_and_language_of_lists(tmp_path:
     assert len({fingerprint(lists) for lists in different}) == len(different)
     write(tmp_path, one=["c"])
     assert fingerprint("en: one") != same
+
+
+def test_c4_badwords_lists_moved_elsewhere_give_the_same_fingerprint(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    moved = [fingerprint_fields(Config(lists=write(folder, en=["turnip"]))) for folder in folders]
+    assert moved[0] == moved[1]
+    assert fingerprint_fields(Config(lists=write(tmp_path, de=["turnip"]))) != moved[0]
+
+
+def test_c4_badwords_key_that_is_no_language_names_the_field(tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match="lists"):
+        Config(lists=write(tmp_path, english=["turnip"]))

@@ -150,3 +150,14 @@ def test_c4_quality_conformance_lines_and_texts_are_equal() -> None:
         assert dict(verdict.counters) == {ours: stats.get(theirs, 0) for theirs, ours in kinds.items()}
         if not row["drop_reason"]:
             assert verdict.columns["text"].to_pylist() == [row["clean_contents"]]
+
+
+def test_c4_quality_null_that_is_kept_stays_null() -> None:
+    verdict = judge(c4_quality, [None, "", "one two three."], Config(min_sentences=None))
+    assert reasons(verdict) == [None, None, None]
+    assert verdict.columns["text"].to_pylist() == [None, "", "one two three."]
+
+
+def test_c4_quality_limits_beyond_64_bits_are_no_limits() -> None:
+    verdict = judge(c4_quality, ["one two three."], Config(min_sentences=1, max_word_chars=10**30))
+    assert reasons(verdict) == [None]

@@ -135,3 +135,17 @@ def test_decide_columns_are_checked_when_the_dag_is_read(
         load_dag(str(path))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_decide_reason_that_never_occurs_is_counted_as_zero() -> None:
+    columns = {"g_reason": pa.array(["too_few_words", None, "too_few_words", "empty"], pa.string())}
+    config = Config(reasons={"g_reason": ("too_few_words", "too_few_wurds")})
+    verdict = decide.function(config, NarrowContext(step="test", input_columns={"g_reason": pa.string()}))(
+        pa.record_batch(columns)
+    )
+    assert verdict.counters == {"dropped_g_too_few_words": 2, "dropped_g_too_few_wurds": 0}
+
+
+def test_decide_numbers_beyond_a_floats_digits_are_compared_all_the_same() -> None:
+    columns = {"views": pa.array([2**53 + 1, 3], pa.int64())}
+    assert decided(columns, Config(limits={"views": Bounds(at_least=5)})) == [None, "views_too_low"]

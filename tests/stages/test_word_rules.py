@@ -18,6 +18,11 @@ TEXT = "Gestern z.B. war l'eau d'aujourd'hui so hoch, d.h. qu'on n'a rien vu.[1]
 LONG = "".join(TEXT.replace("hoch", f"hoch{i}") for i in range(7))
 
 
+def config(module: Any, word_rules: str) -> Any:
+    off = {"min_stop_words": None} if module.__name__ == "stages.gopher_quality" else {}
+    return module.Config(word_rules=word_rules, **off)
+
+
 def judge(name: str, codes: list[str | None], word_rules: str) -> Verdict:
     module: Any = import_module(f"stages.{name}")
     stage = getattr(module, name)
@@ -27,7 +32,7 @@ def judge(name: str, codes: list[str | None], word_rules: str) -> Verdict:
             "language": pa.array(codes, pa.string()),
         }
     )
-    return stage.function(module.Config(word_rules=word_rules), NarrowContext(step="test"))(batch)
+    return stage.function(config(module, word_rules), NarrowContext(step="test"))(batch)
 
 
 def rows(verdict: Verdict) -> list[list[float]]:
@@ -60,4 +65,11 @@ def test_filters_by_language_read_the_language_column(name: str) -> None:
     module: Any = import_module(f"stages.{name}")
     stage = getattr(module, name)
     assert stage.reads(module.Config()) == ("text",)
-    assert stage.reads(module.Config(word_rules="by_language")) == ("text", "language")
+    assert stage.reads(config(module, "by_language")) == ("text", "language")
+
+
+def test_gopher_quality_english_stop_words_with_other_rules_are_refused() -> None:
+    config = import_module("stages.gopher_quality").Config
+    with pytest.raises(FieldError, match="stop_words"):
+        config(word_rules="de")
+    assert config(word_rules="de", stop_words=("der", "die", "und"))

@@ -65,6 +65,16 @@ def test_kernel_compiled_before_is_loaded_and_nothing_is_told(tmp_path: Path) ->
     assert second == {"compiled": 0, "told": []}
 
 
+def test_kernel_whose_cached_index_is_cut_off_is_compiled_anew(tmp_path: Path) -> None:
+    end(start(USE, tmp_path))
+    indices = list((tmp_path / "cache").rglob("*.nbi"))
+    assert indices
+    for index in indices:
+        index.write_bytes(b"")
+    assert end(start(USE, tmp_path))["compiled"] == 1
+    assert end(start(USE, tmp_path))["compiled"] == 0
+
+
 def test_kernel_that_cannot_be_compiled_leaves_no_lock(tmp_path: Path) -> None:
     holder = start(FAIL + "import time; print('{}', flush=True); time.sleep(60)", tmp_path)
     assert holder.stdout is not None and holder.stdout.readline()

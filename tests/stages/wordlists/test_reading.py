@@ -51,7 +51,8 @@ def test_words_list_is_read_over_http(tmp_path: Path) -> None:
         (b"", "no entries"), (b"# only\n\n", "no entries"), (b"a\0b", "zero byte"), (b"\xff\xfe", "not UTF-8"),
         (gzip.compress(LIST)[:-9], "cut off"), (b"\x1f\x8b\x08nonsense", "damaged gzip"),
         (gzip.compress(LIST) + b"nonsense", "damaged gzip"), (b"x" * (2 << 20), "a line of more than"),
-        (gzip.compress(b"x\n" * (9 << 20)), "a list of more than"),
+        (gzip.compress(b"x\n" * (9 << 20)), "a list of more than"), (b"word\n<p>404</p>\n", "a line of HTML"),
+        (b"word\tcount\n", "a line of a table"),
     ],
 )  # fmt: skip
 def test_words_what_is_no_list_is_refused(tmp_path: Path, data: bytes, found: str) -> None:
