@@ -134,7 +134,7 @@ def _fate(
 def _annotating(artifacts: Mapping[str, Artifact]) -> dict[str, list[str]]:
     """What each step that annotates measures."""
     identities = [i for artifact in artifacts.values() for i in artifact.manifest.get("identities", {}).items()]
-    return {step: identity["annotate"] for step, identity in identities if "annotate" in identity}
+    return {step: identity["annotate"]["measures"] for step, identity in identities if "annotate" in identity}
 
 
 def _annotated(step: str, measures: Sequence[str], rows: Sequence[Row]) -> StepFate:

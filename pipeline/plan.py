@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline import config
-from pipeline.annotation import annotation_columns
 from pipeline.artifact import Artifact, artifact_folder, fingerprint_of, open_artifact
 from pipeline.dag import Dag, Step
 from pipeline.errors import DataError
@@ -120,7 +119,8 @@ def _identity(step: Step, fingerprints: Mapping[str, str], shards: list[SourceSh
     }
     if step.annotate:
         assert step.stage.measures is not None, f"{step.name}: checked when the DAG was read"
-        identity["annotate"] = list(annotation_columns(step.name, step.stage.measures(step.config)))
+        # the names of the columns it writes have the step's name in them
+        identity["annotate"] = {"step": step.name, "measures": list(step.stage.measures(step.config))}
     if shards is not None:
         identity["shards"] = {s.name: s.stamp for s in shards}
     return identity
@@ -231,7 +231,10 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 
 
 def _annotates(identity: Mapping[str, Any]) -> str:
-    return f"true ({', '.join(identity['annotate'])})" if "annotate" in identity else "false"
+    if "annotate" not in identity:
+        return "false"
+    annotate = identity["annotate"]
+    return f"true ({', '.join(annotate['measures']) or 'the reason'}, as {annotate['step']}_...)"
 
 
 def _shard_changes(before: Mapping[str, str], after: Mapping[str, str]) -> str:

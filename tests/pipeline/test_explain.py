@@ -82,7 +82,9 @@ def write_artifact(
             "fingerprint": "f" * 64,
             "chain": chain,
             "files": files,
-            "identities": {s: {"annotate": measures} for s, measures in (annotates or {}).items()},
+            "identities": {
+                s: {"annotate": {"step": s, "measures": measures}} for s, measures in (annotates or {}).items()
+            },
         },
     )
     return name
