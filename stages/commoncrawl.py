@@ -45,6 +45,8 @@ _SUFFIXES = {
 }
 _MAX_DROPS_PER_BATCH = 4096
 
+MAX_TEXT_BYTES = (1 << 31) - 1  # words and lines of a text are counted in 32 bits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -66,6 +68,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise FieldError(name, value, "a whole number of 1 or more")
+        if self.max_record_bytes > MAX_TEXT_BYTES:
+            raise FieldError("max_record_bytes", self.max_record_bytes, f"at most {MAX_TEXT_BYTES}")
 
 
 @source(version=2, schema=PAGE)

@@ -30,6 +30,8 @@ from stages.corpus.tables import table_rows
 _LINES = (".jsonl", ".json", ".ndjson")
 _EXPECTED = "files named *.jsonl, *.json, *.ndjson or *.txt (also .gz, .zst), or *.parquet"
 
+MAX_TEXT_BYTES = (1 << 31) - 1  # words and lines of a text are counted in 32 bits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -53,6 +55,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise FieldError(name, value, "a whole number of 1 or more")
+        if self.max_document_bytes > MAX_TEXT_BYTES:
+            raise FieldError("max_document_bytes", self.max_document_bytes, f"at most {MAX_TEXT_BYTES}")
 
     def columns(self) -> Columns:
         return Columns(

@@ -383,3 +383,8 @@ def test_read_robots_headers_are_all_carried_a_line_each(tmp_path: Path) -> None
     rows = read(write(tmp_path, "a.warc.gz", members(written))).rows
     first = "googlebot: noindex\nnoai, nofollow\ntdm-reservation: 1"
     assert [row["robots"] for row in rows] == [first, None, None, None]
+
+
+def test_commoncrawl_texts_too_long_for_the_kernels_are_refused_in_the_settings() -> None:
+    with pytest.raises(FieldError, match="max_record_bytes"):
+        Config(source="x", max_record_bytes=1 << 31)

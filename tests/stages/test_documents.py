@@ -280,3 +280,8 @@ def test_shared_corpus_is_read_whole() -> None:
     with zstandard.open(source, "rb") as raw:
         content = raw.read()
     assert read(source, len(content)).texts == [json.loads(line)["text"] for line in content.splitlines()]
+
+
+def test_documents_texts_too_long_for_the_kernels_are_refused_in_the_settings() -> None:
+    with pytest.raises(FieldError, match="max_document_bytes"):
+        Config(source="x", max_document_bytes=1 << 31)
