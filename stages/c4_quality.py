@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
-from stages.kernels.word_rules import check_word_rules
+from stages.kernels.word_rules import check_word_rules, columns_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,9 @@ class Config:
                 raise FieldError(name, limit, "0 or more, or null")
 
 
-def _reads(cfg: Config) -> tuple[str, ...]:
-    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
-
-
 @narrow(
     version=1,
-    reads=_reads,
+    reads=lambda cfg: columns_read(cfg.word_rules),
     adds={"text": pa.large_string()},
     measures=("lorem_ipsum", "curly_brackets", "num_sentences"),
 )

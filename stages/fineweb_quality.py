@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
-from stages.kernels.word_rules import check_word_rules
+from stages.kernels.word_rules import check_word_rules, columns_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +52,9 @@ class Config:
             raise FieldError("max_newlines_per_word", self.max_newlines_per_word, "0 or more, or null")
 
 
-def _reads(cfg: Config) -> tuple[str, ...]:
-    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
-
-
 @narrow(
     version=1,
-    reads=_reads,
+    reads=lambda cfg: columns_read(cfg.word_rules),
     measures=("punctuated_line_share", "short_line_share", "duplicate_char_share", "newlines_per_word"),
 )
 def fineweb_quality(cfg: Config, ctx: NarrowContext) -> BatchFunction:

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
-from stages.kernels.word_rules import check_word_rules
+from stages.kernels.word_rules import check_word_rules, columns_read
 
 ENGLISH_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Gopher's
 
@@ -75,13 +75,9 @@ class Config:
                 raise FieldError(name, share, "a share from 0 to 1, or null")
 
 
-def _reads(cfg: Config) -> tuple[str, ...]:
-    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
-
-
 @narrow(
     version=1,
-    reads=_reads,
+    reads=lambda cfg: columns_read(cfg.word_rules),
     measures=(
         "num_words", "mean_word_chars", "hashes_per_word", "ellipses_per_word", "bullet_line_share",
         "ellipsis_line_share", "alphabetic_word_share", "east_asian_alphabetic_word_share", "num_stop_words",

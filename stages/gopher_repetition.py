@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.stage import BatchFunction, NarrowContext, Verdict, narrow
-from stages.kernels.word_rules import check_word_rules
+from stages.kernels.word_rules import check_word_rules, columns_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +58,7 @@ def _shares() -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(Config) if field.name != "word_rules")
 
 
-def _reads(cfg: Config) -> tuple[str, ...]:
-    return ("text", "language") if cfg.word_rules == "by_language" else ("text",)
-
-
-@narrow(version=1, reads=_reads, measures=_shares())
+@narrow(version=1, reads=lambda cfg: columns_read(cfg.word_rules), measures=_shares())
 def gopher_repetition(cfg: Config, ctx: NarrowContext) -> BatchFunction:
     """Drop documents that repeat themselves; a null text counts as an empty one and is dropped."""
     from stages.kernels import analysis, limits, n_grams, repetition

@@ -166,6 +166,11 @@ def check_word_rules(name: str) -> None:
         raise FieldError("word_rules", name, f"{BY_LANGUAGE}, or one of {known}")
 
 
+def columns_read(name: str) -> tuple[str, ...]:
+    """The columns a filter reads by its config's `word_rules`."""
+    return ("text", "language") if name == BY_LANGUAGE else ("text",)
+
+
 def rules_of(code: str | None) -> int:
     """The rule set of a language (ISO 639-1 or 639-3 code); English where it has none."""
     return _rules_of_codes().get(code or "", ENGLISH)
