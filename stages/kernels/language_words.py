@@ -85,7 +85,7 @@ def split_text(
 
 @kernel
 def _class(data: np.ndarray, i: int, end: int) -> tuple[int, int]:
-    """(class, length in bytes) of the character at data[i], i < end."""
+    """(class, length in bytes) of the character at data[i], i < end; as utf8.class_at, over the rules' classes."""
     byte = data[i]
     if byte < 0x80:
         found: Any = np.int64(_BLOCKS[byte])
