@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline.backend import Backend
 from pipeline.dag import Resources
 from pipeline.document_reader import read_documents
-from pipeline.exchange import Exchange, write_partitions
+from pipeline.exchange import opened, write_partitions
 from pipeline.report import StepReport
 from pipeline.resource_use import cpu_s, peak_memory_bytes
 from pipeline.shard_task import apply_verdict, new_report, schema_of
@@ -56,8 +56,12 @@ def _exchange_task(
     item: Any,
     context: TaskContext,
 ) -> JSON:
-    name = f"exchanges/{phase.replace(' ', '_')}/{context.index:05d}.arrow"
-    return write_partitions(context.work, name, function(shared, item, context), num_partitions)
+    rows = function(shared, item, context)
+    return write_partitions(context.work, _exchange_name(phase), context.index, rows, num_partitions)
+
+
+def _exchange_name(phase: str) -> str:
+    return f"exchanges/{phase.replace(' ', '_')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +176,7 @@ class EngineWideContext:
         shared: Any = None,
     ) -> ExchangeReader:
         produced = self.map(phase, partial(_exchange_task, function, phase, num_partitions), items, shared)
-        files = [(p["file"], p["partitions"]) for p in produced if p["file"]]
-        return Exchange(folder=self.work, num_partitions=num_partitions, files=files)
+        return opened(self.work, _exchange_name(phase), num_partitions, produced)
 
     def filter_documents(
         self, documents: InputArtifact, open_filter: Callable[[Any, int], BatchFunction], shared: Any = None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import exchange
-from pipeline.exchange import Exchange, partition_of, write_partitions
+from pipeline.exchange import opened, partition_of, write_partitions
 from pipeline.store import Folder
 
 
@@ -29,11 +29,8 @@ def test_exchange_rows_meet_by_key_and_none_is_lost(
     monkeypatch.setattr(exchange, "BUFFER_BYTES", buffer_bytes)
     folder = Folder(str(tmp_path))
     produced = [batches(seed, 5) for seed in range(3)]
-    files = []
-    for i, items in enumerate(produced):
-        result = write_partitions(folder, f"{i}.arrow", items, 7)
-        files.append((result["file"], result["partitions"]))
-    reader = Exchange(folder=folder, num_partitions=7, files=files)
+    results = [write_partitions(folder, "rows", i, items, 7) for i, items in enumerate(produced)]
+    reader = opened(folder, "rows", 7, results)
     got = [pa.Table.from_batches(list(reader.read(p))) for p in range(7)]
     for partition, table in enumerate(got):
         assert (partition_of(table["key"].to_numpy(), 7) == partition).all()
@@ -45,8 +42,17 @@ def test_exchange_rows_meet_by_key_and_none_is_lost(
 
 
 def test_exchange_item_that_yields_nothing_writes_no_file(tmp_path: Path) -> None:
-    assert write_partitions(Folder(str(tmp_path)), "x.arrow", [], 4) == {"file": None, "partitions": {}}
+    folder = Folder(str(tmp_path))
+    result = write_partitions(folder, "rows", 0, [batches(0, 1)[0].slice(0, 0)], 4)
     assert list(tmp_path.iterdir()) == []
+    assert list(opened(folder, "rows", 4, [result]).read(2)) == []
+
+
+def test_exchange_partitions_without_rows_are_empty(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    one = pa.record_batch({"key": pa.array([5 << 60], pa.uint64()), "row": pa.array([7])})
+    reader = opened(folder, "rows", 16, [write_partitions(folder, "rows", 0, [one], 16)])
+    assert [[b.to_pylist() for b in reader.read(p)] for p in (4, 5, 6)] == [[], [one.to_pylist()], []]
 
 
 def test_partition_of_hashed_keys_is_even() -> None:
