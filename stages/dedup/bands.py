@@ -1,9 +1,9 @@
-"""LSH: documents with an equal band are paired with the preferred one of them.
+"""LSH bands: what each task writes down of its documents, and the rows by which those that share a band meet.
 
-Reads:  `signature` and the columns of the survivor policy
-Writes: scratch `order/NNNNN.arrow` per shard (ORDER rows); BAND rows; PAIR rows
-Cost:   bands: 40 bytes per document and band through the exchange. candidates: one partition in memory, about 100 bytes
-        per row at the peak; a group of any size gives one pair less than it has members
+Reads:  `signature`, `id` and the columns of the survivor policy; files of an index
+Writes: scratch `entries/NNNNN.arrow` per part (ENTRY rows, mapped by later phases); BAND rows
+Cost:   per document 32 bytes exchanged per band and 4 * K + 40 bytes of scratch; one batch and one exchange buffer in
+        memory
 Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4
 """
 
@@ -17,96 +17,158 @@ import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.schemas import ID
-from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext
+from pipeline.stage import ExchangeReader, TaskContext
 from pipeline.store import Folder
-from stages.dedup.documents import read_rows, read_shard, shard_key, write_rows
-from stages.dedup.survivors import COUNT, ORDER, Keep, columns_of, order_rows, preference
+from stages.dedup.corpus import NEW, Group, Part
+from stages.dedup.documents import halves
+from stages.dedup.survivors import COUNT, MIX, Keep, columns_of, order_rows
 
-BAND = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("rank", pa.float64()), ("id", ID)])
-PAIR = pa.schema([("key", pa.uint64()), ("member", pa.int64()), ("preferred", pa.int64())])
+# `near` orders the documents of a band (stages/kernels/minhash.py), `tie` is a hash of the id.
+BAND = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("near", pa.uint64()), ("tie", pa.uint64())])
+# The order of survivors: a document an index has kept before all others, one it has dropped behind them.
+KEPT_BEFORE, IN_THIS_RUN, DROPPED_BEFORE = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Banding:
-    """What the tasks are given: the documents and how their signatures are cut into bands."""
+    """What the tasks are given. `superseded`: documents of an index that come again (stages/dedup/index_join.py)."""
 
-    documents: InputArtifact
+    step: str
     num_bands: int
     rows_per_band: int
     keep: Keep
+    superseded: ExchangeReader | None = None
 
 
-def order_name(shard: int) -> str:
-    return f"order/{shard:05d}.arrow"
+def entry_schema(num_rows: int) -> pa.Schema:
+    """One row per document of a part, by row. A document without signature has zeros and is in no band."""
+    return pa.schema(
+        [
+            ("standing", pa.int8()), ("rank", pa.float64()), ("id", ID), ("weight", pa.int64()),
+            ("signature", pa.list_(pa.uint32(), num_rows)),
+        ]
+    )  # fmt: skip
 
 
-def write_order(banding: Banding, shard: int, task: TaskContext) -> JSON:
-    """Write the shard's ORDER rows, by row; returns how many documents have no signature."""
-    batches, unsigned = [], 0
-    columns = ("signature", *columns_of(banding.keep))
-    for _, batch in read_shard(banding.documents, shard, columns, (COUNT,)):
-        batches.append(order_rows(batch, banding.keep))
-        unsigned += batch["signature"].null_count
-    table = pa.Table.from_batches(batches, ORDER).combine_chunks()
-    write_rows(task.work, order_name(shard), (table.to_batches() or [pa.RecordBatch.from_pylist([], ORDER)])[0])
-    return unsigned
+def unsigned_name(group: int) -> str:
+    """Where a group's task says how many documents of this run have no signature."""
+    return f"unsigned/{group:05d}"
 
 
-def band_rows(banding: Banding, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """BAND rows of a shard: num_bands for each document that has a signature."""
+def entries_name(part: int) -> str:
+    return f"entries/{part:05d}.arrow"
+
+
+def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """BAND rows of a group's documents that have a signature, num_bands for each."""
+    gone, num_unsigned = _superseded(banding, group.number), 0
+    for part in group.parts:
+        schema = entry_schema(banding.num_bands * banding.rows_per_band)
+        with (
+            task.work.open_output(entries_name(part.number)) as stream,
+            pa.ipc.new_file(stream, schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer,
+        ):
+            for first, batch in part.read(("signature", *columns_of(banding.keep), COUNT, "rank", "kept", "weight")):
+                _check(batch, part, banding)
+                doc_N = first + np.arange(batch.num_rows)
+                signed_N = np.array(batch["signature"].is_valid()) & ~np.isin(doc_N, gone)
+                num_unsigned += int((~signed_N).sum()) if part.update == NEW else 0
+                entries = _entries(batch, part, banding.keep, schema)
+                writer.write_batch(entries)
+                yield _bands(entries, doc_N, signed_N, banding.num_bands)
+    task.work.write_bytes(unsigned_name(group.number), str(num_unsigned).encode())
+
+
+def _superseded(banding: Banding, group: int) -> np.ndarray:
+    if banding.superseded is None:
+        return np.empty(0, np.int64)
+    found = [batch["doc"].to_numpy() for batch in banding.superseded.read(group)]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _entries(batch: pa.RecordBatch, part: Part, keep: Keep, schema: pa.Schema) -> pa.RecordBatch:
+    if part.update == NEW:
+        order = order_rows(batch, keep)
+        rank, weight = order["rank"], order["weight"]
+        standing_N = np.full(batch.num_rows, IN_THIS_RUN, np.int8)
+    else:
+        rank, weight = batch["rank"], batch["weight"]
+        standing_N = np.where(np.array(batch["kept"]), KEPT_BEFORE, DROPPED_BEFORE).astype(np.int8)
+    signature_NK = rows_of(batch["signature"])
+    if batch["signature"].null_count:
+        valid_N = np.array(batch["signature"].is_valid())
+        signature_NK = np.where(valid_N[:, None], signature_NK, np.uint32(0))
+    signature = pa.FixedSizeListArray.from_arrays(pa.array(signature_NK.reshape(-1)), signature_NK.shape[1])
+    ids = batch["id"].fill_null(bytes(ID.byte_width))  # an index has forgotten the ids that were removed from it
+    return pa.RecordBatch.from_arrays([pa.array(standing_N), rank, ids, weight, signature], schema=schema)
+
+
+def _bands(entries: pa.RecordBatch, doc_N: np.ndarray, signed_N: np.ndarray, num_bands: int) -> pa.RecordBatch:
     from stages.kernels import minhash
 
-    order = read_rows(task.work, order_name(shard))
-    at = 0
-    for first, batch in read_shard(banding.documents, shard, ("signature",)):
-        column = batch["signature"]
-        _check_width(column, banding)
-        signed_S = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-        keys_SB = minhash.band_keys(rows_of(column.take(pa.array(signed_S))), banding.num_bands)
-        doc_S = np.repeat(first + signed_S, banding.num_bands)
-        own = order.take(pa.array(np.repeat(at + signed_S, banding.num_bands)))
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(keys_SB.reshape(-1)), pa.array(doc_S), own["rank"], own["id"]], schema=BAND
-        )
-        at += batch.num_rows
+    signed_S = np.flatnonzero(signed_N)
+    signature_SK = rows_of(entries["signature"])
+    if len(signed_S) < len(signed_N):
+        signature_SK = signature_SK[signed_S]
+    high_N, low_N = halves(entries["id"])
+    tie_S = (high_N ^ low_N * MIX)[signed_S]
+    columns = [
+        minhash.band_keys(signature_SK, num_bands).reshape(-1),
+        np.repeat(doc_N[signed_S], num_bands),
+        minhash.near_keys(signature_SK, num_bands).reshape(-1),
+        np.repeat(tie_S, num_bands),
+    ]
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=BAND)
 
 
 def rows_of(signatures: pa.FixedSizeListArray) -> np.ndarray:
-    """uint32[N, K] of signatures without nulls."""
-    return signatures.flatten().to_numpy().reshape(len(signatures), signatures.type.list_size)
+    """uint32[N, K], a view; what stands in the place of a null is anything."""
+    num_rows = signatures.type.list_size
+    values = signatures.values.slice(signatures.offset * num_rows, len(signatures) * num_rows)
+    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(signatures), num_rows)
 
 
-def _check_width(column: pa.FixedSizeListArray, banding: Banding) -> None:
+def _check(batch: pa.RecordBatch, part: Part, banding: Banding) -> None:
     num_rows = banding.num_bands * banding.rows_per_band
-    if not pa.types.is_fixed_size_list(column.type) or column.type.list_size != num_rows:
+    wanted = ("signature", *columns_of(banding.keep)) if part.update == NEW else ("signature", "rank")
+    for name in wanted:
+        if name not in batch.schema.names:
+            raise DataError(
+                f"no column {name!r}", where=part.folder.shown(part.name), expected="a column that dedup reads",
+                mend=f"Put the step that adds {name!r} before this one.",
+            )  # fmt: skip
+    type_ = batch.schema.field("signature").type
+    if not pa.types.is_fixed_size_list(type_) or type_.list_size != num_rows:
         raise DataError(
-            f"signatures of type {column.type}", where=f"column `signature` of step {banding.documents.step}",
+            f"signatures of type {type_}", where=f"column `signature` of step {banding.step}",
             expected=f"{banding.num_bands} bands of {banding.rows_per_band} rows, {num_rows} in all",
             mend="Give num_bands and rows_per_band the values the signatures step has.",
         )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pairing:
-    """What the candidate tasks are given."""
+class Entries:
+    """ENTRY rows of a group, by place, out of the scratch files; only the columns asked for are read."""
 
-    bands: ExchangeReader
-    num_shards: int
+    def __init__(self, work: Folder, group: Group, num_rows: int, columns: tuple[str, ...]) -> None:
+        schema = entry_schema(num_rows)
+        self._work, self._group = work, group
+        self._fields = [schema.get_field_index(name) for name in columns]
+        self._schema = pa.schema([schema.field(name) for name in schema.names if name in columns])
 
+    def take(self, place_D: np.ndarray) -> pa.Table:
+        """Rows of the documents at these places, which ascend."""
+        found, start = [], 0
+        for part in self._group.parts:
+            with self._work.map_input(entries_name(part.number)) as file:
+                reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=self._fields))
+                for number in range(reader.num_record_batches):
+                    batch = reader.get_batch(number)
+                    low, high = np.searchsorted(place_D, [start, start + batch.num_rows])
+                    if high > low:
+                        found.append(batch.take(pa.array(place_D[low:high] - start)))
+                    start += batch.num_rows
+        return pa.Table.from_batches(found, self._schema)
 
-def candidate_pairs(pairing: Pairing, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """PAIR rows (member, preferred) of a partition's bands, addressed to the member's shard."""
-    from stages.kernels.union_find import groups, star_pairs
-
-    batches = pa.Table.from_batches(pairing.bands.read(partition), BAND).combine_chunks().to_batches()
-    for batch in batches:  # one, or none
-        doc_R = batch["doc"].to_numpy()
-        grouped = groups((batch["key"].to_numpy(),), preference(batch, doc_R).columns())
-        member_P, preferred_P = (doc_R[rows] for rows in star_pairs(grouped))
-        key_P = shard_key(member_P, pairing.num_shards)
-        yield pa.RecordBatch.from_arrays([pa.array(key_P), pa.array(member_P), pa.array(preferred_P)], schema=PAIR)
-
-
-def read_order(work: Folder, shard: int, row_N: np.ndarray) -> pa.RecordBatch:
-    """ORDER rows of some rows of a shard."""
-    return read_rows(work, order_name(shard)).take(pa.array(row_N))
+    def signatures(self, place_D: np.ndarray) -> np.ndarray:
+        """uint32[D, K] of the documents at these places, which ascend."""
+        return rows_of(self.take(place_D)["signature"].combine_chunks())

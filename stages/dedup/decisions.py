@@ -1,8 +1,9 @@
 """What dedup decided for the documents of clusters: who is kept, who is dropped for whom, and the report on it.
 
-Reads:  an exchange of DECISION rows, one partition per shard of the documents
-Writes: Verdicts: drops with `duplicate_of`, and `duplicate_count` (as before for a document in no cluster, 1 if none)
-Cost:   56 bytes per document of a shard that is in a cluster
+Reads:  DECISION rows, by group
+Writes: scratch `decisions/NNNNN.arrow` per shard; Verdicts: drops with `duplicate_of`, and `duplicate_count` (as before
+        for a document in no cluster, 1 if none)
+Cost:   60 bytes per document of a group that is in a cluster
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.schemas import EXCERPT_CHARS, ID
+from pipeline.schemas import ID
 from pipeline.stage import (
     JSON,
     BatchFunction,
@@ -26,12 +26,14 @@ from pipeline.stage import (
     TaskContext,
     Verdict,
 )
-from stages.dedup.documents import read_shard, row_of, shard_key
+from pipeline.store import Folder
+from stages.dedup.corpus import Group, Grouping
+from stages.dedup.documents import ROW_BITS, halves, read_rows, row_of, write_rows
 from stages.dedup.survivors import COUNT, weights
 
-# One row per document of a cluster. `representative`: the id of the one that is kept; `kept`: this is it; `size`: the
-# cluster's documents; `weight`: the documents they stand for, those dropped by an earlier dedup included; `value`: what
-# was measured, NaN where nothing was.
+# One row per document of a cluster. `representative`: the id of the preferred one; `kept`: this is it, and it stays;
+# `size`: the cluster's documents; `weight`: the documents they stand for, those dropped by an earlier dedup included;
+# `value`: what was measured, NaN where nothing was.
 DECISION = pa.schema(
     [
         ("key", pa.uint64()),
@@ -58,8 +60,8 @@ class Clusters:
     value_N: np.ndarray
 
 
-def decision_rows(clusters: Clusters, num_shards: int) -> Iterator[pa.RecordBatch]:
-    """DECISION rows of all documents of clusters, addressed to their shards, in order of their numbers."""
+def decision_rows(clusters: Clusters, grouping: Grouping) -> Iterator[pa.RecordBatch]:
+    """DECISION rows of all documents of clusters, addressed to their groups, in order of their numbers."""
     representative_N, num = clusters.representative_N, len(clusters.doc_N)
     size_N = np.bincount(representative_N, minlength=num)
     weight_N = np.zeros(num, np.int64)
@@ -70,7 +72,7 @@ def decision_rows(clusters: Clusters, num_shards: int) -> Iterator[pa.RecordBatc
         doc, representative = clusters.doc_N[at], representative_N[at]
         yield pa.RecordBatch.from_arrays(
             [
-                pa.array(shard_key(doc, num_shards)), pa.array(doc), clusters.ids.take(pa.array(representative)),
+                pa.array(grouping.keys(doc)), pa.array(doc), clusters.ids.take(pa.array(representative)),
                 pa.array(representative == at), pa.array(size_N[representative]), pa.array(weight_N[representative]),
                 pa.array(clusters.value_N[at]),
             ],
@@ -78,18 +80,51 @@ def decision_rows(clusters: Clusters, num_shards: int) -> Iterator[pa.RecordBatc
         )  # fmt: skip
 
 
+def write_decisions(rows: pa.Table, group: Group, task: TaskContext) -> JSON:
+    """Write a group's DECISION rows, a file per shard that has any; returns how many there are and are kept, and
+    of those kept {"sizes": [[size, clusters], ...], "largest": [[size, representative], ...]}."""
+    rows = rows.sort_by("doc").combine_chunks()
+    doc_N = rows["doc"].to_numpy()
+    for part in group.parts:
+        start, end = np.searchsorted(doc_N, [part.number << ROW_BITS, (part.number + 1) << ROW_BITS])
+        if end > start:
+            write_rows(task.work, _decisions_name(part.number), rows.slice(start, end - start).to_batches()[0])
+    kept = rows.filter(rows["kept"]).combine_chunks()
+    size_C = kept["size"].to_numpy()
+    values, counts = np.unique(size_C, return_counts=True)
+    high_C, low_C = halves(pa.chunked_array(kept["representative"], ID).combine_chunks())
+    largest = np.lexsort((low_C, high_C, -size_C))[:LARGEST].tolist()
+    return {
+        "documents": rows.num_rows,
+        "kept": kept.num_rows,
+        "sizes": [[int(v), int(c)] for v, c in zip(values, counts, strict=True)],
+        "largest": [[int(size_C[c]), kept["representative"][c].as_py().hex()] for c in largest],
+    }
+
+
+def write_read_decisions(rows: ExchangeReader, group: Group, task: TaskContext) -> JSON:
+    """write_decisions of the DECISION rows that an exchange brought to the group."""
+    return write_decisions(pa.Table.from_batches(rows.read(group.number), DECISION), group, task)
+
+
+def _decisions_name(shard: int) -> str:
+    return f"decisions/{shard:05d}.arrow"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What the tasks that apply and sum up the decisions are given."""
+    """What the tasks that apply the decisions are given."""
 
     documents: InputArtifact
-    decisions: ExchangeReader
+    work: Folder
     reason: str
     threshold: float
 
     def of_shard(self, shard: int) -> pa.Table:
         """A shard's DECISION rows, by row."""
-        return pa.Table.from_batches(self.decisions.read(shard), DECISION).sort_by("doc").combine_chunks()
+        if not self.work.exists(_decisions_name(shard)):
+            return DECISION.empty_table()
+        return pa.Table.from_batches([read_rows(self.work, _decisions_name(shard))], DECISION)
 
 
 def open_filter(decided: Decided, shard: int) -> BatchFunction:
@@ -127,51 +162,20 @@ def _verdict(decided: Decided, rows: pa.Table, position_D: np.ndarray, batch: pa
     return Verdict(columns={COUNT: pa.array(count_N)}, drops=drops)
 
 
-def summarise(decided: Decided, shard: int, task: TaskContext) -> JSON:
-    """A shard's kept documents of clusters: how many of which size, and the largest ones with URL and excerpt."""
-    rows = decided.of_shard(shard)
-    kept = rows.filter(rows["kept"])
-    size_C = kept["size"].to_numpy()
-    values, counts = np.unique(size_C, return_counts=True)
-    by_id = sorted(range(len(size_C)), key=lambda c: (-size_C[c], kept["representative"][c].as_py()))[:LARGEST]
-    largest = kept.take(pa.array(by_id, pa.int64())).sort_by("doc")
-    return {
-        "sizes": [[int(v), int(c)] for v, c in zip(values, counts, strict=True)],
-        "largest": _described(decided.documents, shard, largest) if by_id else [],
-    }
-
-
-def _described(documents: InputArtifact, shard: int, largest: pa.Table) -> list[dict[str, Any]]:
-    """Report rows of the documents in `largest`, which is ordered by number."""
-    doc_C, found = largest["doc"].to_numpy(), []
-    for first, batch in read_shard(documents, shard, ("url", "text")):
-        start, end = np.searchsorted(doc_C, [first, first + batch.num_rows])
-        taken = batch.take(pa.array(doc_C[start:end] - first))
-        excerpts = pc.utf8_slice_codeunits(taken["text"], 0, EXCERPT_CHARS)
-        for at in range(start, end):
-            found.append(
-                {
-                    "documents": largest["size"][at].as_py(),
-                    "kept": largest["representative"][at].as_py().hex(),
-                    "url": taken["url"][at - start].as_py(),
-                    "excerpt": excerpts[at - start].as_py(),
-                }
-            )
-    return found
-
-
-def report_clusters(report: StepReportWriter, summaries: Sequence[Mapping[str, Any]], num_docs: int) -> None:
-    """The cluster sizes (1, 2, 3-4, 5-8, ...) as bars, the largest clusters as a table, and the figures."""
+def report_clusters(report: StepReportWriter, summaries: Sequence[Mapping[str, Any]], num_docs: int) -> list[str]:
+    """The cluster sizes (1, 2, 3-4, 5-8, ...) as bars, and the figures; returns the representatives of the largest
+    clusters, in hexadecimal, the largest first."""
     by_bin: dict[int, int] = {}
-    clustered = clusters = largest = 0
     for size, count in (pair for summary in summaries for pair in summary["sizes"]):
         by_bin[(size - 1).bit_length()] = by_bin.get((size - 1).bit_length(), 0) + count
-        clusters, clustered, largest = clusters + count, clustered + size * count, max(largest, size)
+    clustered, kept = (sum(summary[name] for summary in summaries) for name in ("documents", "kept"))
     bins = range(max(by_bin, default=0) + 1)
     labels = [str(1 << b) if b < 2 else f"{(1 << b - 1) + 1}-{1 << b}" for b in bins]
     report.histogram("cluster sizes", labels, [by_bin.get(b, 0) if b else num_docs - clustered for b in bins])
-    report.counter("clusters", clusters)
-    report.counter("duplicates", clustered - clusters)
-    report.figure("largest cluster", float(largest))
-    rows = [row for summary in summaries for row in summary["largest"]]
-    report.sample("largest clusters", sorted(rows, key=lambda r: (-r["documents"], r["kept"]))[:LARGEST])
+    report.counter("clusters", kept)
+    report.counter("duplicates", clustered - kept)
+    report.figure(
+        "largest cluster", float(max((size for summary in summaries for size, _ in summary["sizes"]), default=0))
+    )
+    named = sorted((tuple(pair) for summary in summaries for pair in summary["largest"]), key=lambda p: (-p[0], p[1]))
+    return [representative for _, representative in named[:LARGEST]]

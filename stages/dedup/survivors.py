@@ -30,6 +30,7 @@ COLUMN: dict[Keep, str] = {
     "shortest_url": "url",
     "quality": "quality",
 }
+MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio: a multiplication by it spreads neighbouring numbers
 ORDER = pa.schema([("rank", pa.float64()), ("id", ID), ("weight", pa.int64())])
 
 

@@ -1,8 +1,9 @@
-"""A candidate pair becomes an edge if the two whole signatures agree in enough rows.
+"""A candidate pair becomes an edge if the two documents are alike enough.
 
-Reads:  PAIR rows by the member's shard; `signature`
-Writes: SIGNED rows by the preferred document's shard; scratch `edges/NNNNN.arrow` (EDGE rows)
-Cost:   4 * K bytes exchanged per distinct pair; in memory the signatures of a shard's documents that are in a pair
+Reads:  PAIR rows by the member's group; scratch entries (signatures), or with `verify: exact` the texts
+Writes: WITNESS rows (the member's evidence) by the other's group; EDGE rows, two for every edge, by either end's group
+Cost:   4 * K bytes exchanged per distinct pair (exact: 8 bytes per distinct shingle of the member); in memory the pairs
+        of a group, at most 42 for a document with 14 bands, and the evidence of its documents that are in a pair
 Source: the share of equal rows is MinHash's unbiased estimate of the Jaccard similarity, with a standard deviation of
         sqrt(J * (1 - J) / K) (Broder 1997): 0.043 at J = 0.7 with 112 rows
 """
@@ -15,85 +16,72 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext
-from stages.dedup.bands import PAIR, rows_of
-from stages.dedup.documents import read_shard, shard_key, write_rows
+from pipeline.stage import ExchangeReader, TaskContext
+from stages.dedup import candidate_report, evidence
+from stages.dedup.corpus import Group, Grouping
+from stages.dedup.evidence import Verify
 
-EDGE = pa.schema([("member", pa.int64()), ("preferred", pa.int64()), ("agreement", pa.float64())])
-YIELD_PAIRS = 1 << 14
-NUM_BINS = 20  # of the agreement's histogram
+EDGE = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("neighbour", pa.int64()), ("similarity", pa.float64())])
+YIELD_BYTES = 8 << 20  # of evidence in one batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joining:
-    """What the tasks of both phases are given: the exchange each reads, and the documents."""
+    """What the tasks of both phases are given: the exchange each reads, and how two documents are compared."""
 
-    documents: InputArtifact
-    pairs: ExchangeReader
-    num_rows: int
-    num_shards: int
+    rows: ExchangeReader
+    grouping: Grouping
+    verify: Verify
     threshold: float
 
 
-def edges_name(shard: int) -> str:
-    return f"edges/{shard:05d}.arrow"
+def witnesses(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """The group's distinct pairs, each with the member's evidence, addressed to the other one's group."""
+    batches = list(joining.rows.read(group.number))
+    member_P, other_P = _distinct(batches)
+    if not len(member_P):
+        return
+    new_P = np.append(True, member_P[1:] != member_P[:-1])
+    evidence_D = evidence.of_group(joining.verify, task.work, group, group.places(member_P[new_P]))
+    at_P = np.cumsum(new_P) - 1
+    start = 0
+    ends_P = np.cumsum(evidence_D.num_bytes(at_P))
+    while start < len(member_P):
+        limit = (ends_P[start - 1] if start else 0) + YIELD_BYTES
+        part = slice(start, max(start + 1, int(np.searchsorted(ends_P, limit))))
+        key = pa.array(joining.grouping.keys(other_P[part]))
+        columns = [key, pa.array(member_P[part]), pa.array(other_P[part]), evidence_D.column(at_P[part])]
+        yield pa.RecordBatch.from_arrays(columns, names=["key", "member", "other", "evidence"])
+        start = part.stop
 
 
-def signed_pairs(joining: Joining, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """The shard's distinct pairs, each with the member's signature, addressed to the preferred document's shard."""
-    rows = pa.Table.from_batches(joining.pairs.read(shard), PAIR)
-    pair_P2 = _distinct(rows["member"].to_numpy(), rows["preferred"].to_numpy())
-    doc_D, at_P = np.unique(pair_P2[:, 0], return_inverse=True)
-    signature_DK = _signatures(joining, shard, doc_D)
-    for start in range(0, len(pair_P2), YIELD_PAIRS):
-        part = slice(start, start + YIELD_PAIRS)
-        member, preferred = pair_P2[part].T
-        values = pa.array(signature_DK[at_P[part]].reshape(-1))
-        signatures = pa.FixedSizeListArray.from_arrays(values, joining.num_rows)
-        key = pa.array(shard_key(preferred, joining.num_shards))
-        yield pa.RecordBatch.from_arrays(
-            [key, pa.array(member), pa.array(preferred), signatures], names=["key", "member", "preferred", "signature"]
-        )
+def _distinct(batches: list[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
+    """Members and others, sorted: a pair that shares several bands counts once."""
+    member_P, other_P = (
+        np.concatenate([np.empty(0, np.int64), *(batch[name].to_numpy() for batch in batches)])
+        for name in ("member", "other")
+    )
+    order_P = np.lexsort((other_P, member_P))
+    member_P, other_P = member_P[order_P], other_P[order_P]
+    new_P = np.ones(len(member_P), bool)
+    new_P[1:] = (member_P[1:] != member_P[:-1]) | (other_P[1:] != other_P[:-1])
+    return member_P[new_P], other_P[new_P]
 
 
-def _distinct(member_P: np.ndarray, preferred_P: np.ndarray) -> np.ndarray:
-    """int64[P, 2], sorted: a pair that shares several bands counts once."""
-    order_P = np.lexsort((preferred_P, member_P))
-    pair_P2 = np.stack([member_P[order_P], preferred_P[order_P]], axis=1)
-    new_P = np.ones(len(pair_P2), bool)
-    new_P[1:] = (pair_P2[1:] != pair_P2[:-1]).any(axis=1)
-    return pair_P2[new_P]
-
-
-def _signatures(joining: Joining, shard: int, doc_D: np.ndarray) -> np.ndarray:
-    """uint32[D, K]: the signatures of documents of a shard, given in order."""
-    signature_DK = np.empty((len(doc_D), joining.num_rows), np.uint32)
-    if len(doc_D):
-        for first, batch in read_shard(joining.documents, shard, ("signature",)):
-            start, end = np.searchsorted(doc_D, [first, first + batch.num_rows])
-            signature_DK[start:end] = rows_of(batch["signature"].take(pa.array(doc_D[start:end] - first)))
-    return signature_DK
-
-
-def verify(joining: Joining, shard: int, task: TaskContext) -> JSON:
-    """Write the EDGE rows of the pairs whose preferred document lies in the shard; returns the counts of all pairs.
-
-    {"candidates", "edges", "agreement": pairs per bin of their agreement}
-    """
-    preferred_D = np.unique(np.concatenate([np.empty(0, np.int64), *_column(joining, shard, "preferred")]))
-    signature_DK = _signatures(joining, shard, preferred_D)
-    found, bins = [pa.RecordBatch.from_pylist([], EDGE)], np.zeros(NUM_BINS, np.int64)
-    for batch in joining.pairs.read(shard):
-        other_PK = signature_DK[np.searchsorted(preferred_D, batch["preferred"].to_numpy())]
-        agreement_P = (rows_of(batch["signature"]) == other_PK).mean(axis=1)
-        bins += np.histogram(agreement_P, NUM_BINS, (0, 1))[0]
-        edges = [batch["member"], batch["preferred"], pa.array(agreement_P)]
-        kept = pa.array(agreement_P >= joining.threshold)
-        found.append(pa.RecordBatch.from_arrays(edges, schema=EDGE).filter(kept))
-    edge_rows = pa.concat_batches(found)
-    write_rows(task.work, edges_name(shard), edge_rows)
-    return {"candidates": int(bins.sum()), "edges": edge_rows.num_rows, "agreement": bins.tolist()}
-
-
-def _column(joining: Joining, shard: int, name: str) -> Iterator[np.ndarray]:
-    return (batch[name].to_numpy() for batch in joining.pairs.read(shard))
+def edges(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """EDGE rows of the confirmed pairs whose `other` lies in the group. Writes the counts of all its pairs down."""
+    batches = list(joining.rows.read(group.number))
+    other_D = np.unique(np.concatenate([np.empty(0, np.int64), *(batch["other"].to_numpy() for batch in batches)]))
+    evidence_D = evidence.of_group(joining.verify, task.work, group, group.places(other_D))
+    count_L, num_edges = np.zeros(evidence.NUM_LEVELS + 1, np.int64), 0
+    for batch in batches:
+        similarity_P = evidence_D.similarities(batch["evidence"], np.searchsorted(other_D, batch["other"].to_numpy()))
+        level_P = (similarity_P * evidence.NUM_LEVELS + 1e-9).astype(np.int64)  # 0.7 * 1000 is 700, not below
+        count_L += np.bincount(level_P, minlength=len(count_L))
+        confirmed_P = similarity_P >= joining.threshold
+        num_edges += int(confirmed_P.sum())
+        member_P, other_P = (batch[name].to_numpy()[confirmed_P] for name in ("member", "other"))
+        for doc, neighbour in ((member_P, other_P), (other_P, member_P)):
+            columns = [joining.grouping.keys(doc), doc, neighbour, similarity_P[confirmed_P]]
+            yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=EDGE)
+    candidate_report.write_counts(task, group.number, count_L, num_edges)

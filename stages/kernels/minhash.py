@@ -2,7 +2,7 @@
 
 Reads:  Shingles
 Writes: signatures uint32[N, K], bit for bit those of datasketch 2.0.0's `MinHash(K, seed, scheme="affine32",
-        hashfunc=hashing.shingle_hash)`; band keys uint64[N, num_bands]
+        hashfunc=hashing.shingle_hash)`; band keys uint64[N, num_bands]; how many rows two signatures agree in
 Cost:   about 0.05 ns per shingle and permutation with AVX-512; no memory beside the result
 Source: Broder 1997; datasketch 2.0.0, minhash.py (scheme "affine32"); Leskovec, Rajaraman, Ullman, "Mining of Massive
         Datasets", 3.4 (banding)
@@ -40,6 +40,25 @@ def band_keys(signatures: np.ndarray, num_bands: int) -> np.ndarray:
     keys = np.empty((len(signatures), num_bands), np.uint64)
     _band_keys(np.ascontiguousarray(signatures), keys)
     return keys
+
+
+def near_keys(signatures: np.ndarray, num_bands: int) -> np.ndarray:
+    """uint64[N, num_bands]: the low 16 bits of the first (up to four) rows of the *next* band, the first one highest.
+    Ordered by them, documents that share a band stand beside those they share more with. A row's low bits are as good
+    as random; its high ones are not, since a row is a minimum."""
+    rows_per_band = signatures.shape[1] // num_bands
+    low_NBR = signatures.reshape(-1, num_bands, rows_per_band)[:, :, :4].astype(np.uint64) & np.uint64(0xFFFF)
+    near = np.zeros((len(signatures), num_bands), np.uint64)
+    for row in range(low_NBR.shape[2]):
+        near = near << np.uint64(16) | np.roll(low_NBR[:, :, row], -1, axis=1)
+    return near
+
+
+def num_equal_rows(left: np.ndarray, left_P: np.ndarray, right: np.ndarray, right_P: np.ndarray) -> np.ndarray:
+    """int64[P]: in how many rows signatures `left[left_P]` and `right[right_P]` (uint32[., K]) agree."""
+    equal_P = np.empty(len(left_P), np.int64)
+    _num_equal_rows(left, left_P, right, right_P, equal_P)
+    return equal_P
 
 
 def lsh_probability(similarity: np.ndarray, num_bands: int, rows_per_band: int) -> np.ndarray:
@@ -97,3 +116,14 @@ def _band_keys(signatures: np.ndarray, keys: np.ndarray) -> None:
             for row in range(rows_per_band):
                 key = mix64(key ^ np.uint64(signatures[n, band * rows_per_band + row]))
             keys[n, band] = key
+
+
+@kernel
+def _num_equal_rows(
+    left: np.ndarray, left_P: np.ndarray, right: np.ndarray, right_P: np.ndarray, equal_P: np.ndarray
+) -> None:
+    for p in range(len(left_P)):
+        one, other, count = left[left_P[p]], right[right_P[p]], 0
+        for k in range(len(one)):
+            count += one[k] == other[k]
+        equal_P[p] = count

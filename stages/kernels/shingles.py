@@ -1,4 +1,4 @@
-"""Shingles: a 32-bit hash of every run of `ngram` words, or of `ngram` characters, of every text.
+"""Shingles: a 32-bit (or 64-bit) hash of every run of `ngram` words, or of `ngram` characters, of every text.
 
 Reads:  Folded (words with one space between them)
 Writes: Shingles, uint32 hashes of all texts one after another
@@ -27,27 +27,30 @@ MAX_NGRAM = 64  # hashes of a shingle's parts that are held at once; a power of 
 
 @dataclass(frozen=True)
 class Shingles:
-    """Text i's shingles are `hashes[offsets[i]:offsets[i + 1]]`, repeats included. int64[N + 1] and uint32."""
+    """Text i's shingles are `hashes[offsets[i]:offsets[i + 1]]`, repeats included. int64[N + 1] and uint32 or uint64;
+    the 32 bits are the highest of the 64."""
 
     offsets: np.ndarray
     hashes: np.ndarray
 
 
-def shingles(folded: Folded, ngram: int) -> Shingles:
+def shingles(folded: Folded, ngram: int, hash_bits: int = 32) -> Shingles:
     """All shingles of `ngram` words (1 to MAX_NGRAM); a text of fewer words has none."""
     assert 1 <= ngram <= MAX_NGRAM
     most = len(folded.data) // 2  # a word takes two bytes with its space
-    hashes, offsets = np.empty(most + 1, np.uint32), np.zeros_like(folded.offsets)
-    _word_batch(folded.offsets, folded.data, ngram, _leaving_factor(ngram), hashes, offsets)
+    hashes, offsets = np.empty(most + 1, f"u{hash_bits // 8}"), np.zeros_like(folded.offsets)
+    shift = np.uint64(64 - hash_bits)
+    _word_batch(folded.offsets, folded.data, ngram, _leaving_factor(ngram), shift, hashes, offsets)
     return Shingles(offsets, hashes[: offsets[-1]])
 
 
-def character_shingles(folded: Folded, ngram: int) -> Shingles:
+def character_shingles(folded: Folded, ngram: int, hash_bits: int = 32) -> Shingles:
     """All shingles of `ngram` characters (1 to MAX_NGRAM), the space between two words being one; a text of fewer
     characters has none. Fold without `split_unspaced`, which would put a space behind every Chinese character."""
     assert 1 <= ngram <= MAX_NGRAM
-    hashes, offsets = np.empty(len(folded.data) + 1, np.uint32), np.zeros_like(folded.offsets)
-    _character_batch(folded.offsets, folded.data, ngram, _leaving_factor(ngram), hashes, offsets)
+    hashes, offsets = np.empty(len(folded.data) + 1, f"u{hash_bits // 8}"), np.zeros_like(folded.offsets)
+    shift = np.uint64(64 - hash_bits)
+    _character_batch(folded.offsets, folded.data, ngram, _leaving_factor(ngram), shift, hashes, offsets)
     return Shingles(offsets, hashes[: offsets[-1]])
 
 
@@ -122,8 +125,9 @@ def _roll(total: Any, part: Any, recent: np.ndarray, count: Any, ngram: Any, lea
 
 @kernel
 def _word_batch(
-    text_offsets: np.ndarray, data: np.ndarray, ngram: int, leaving: Any, hashes: np.ndarray, offsets: np.ndarray
-) -> None:
+    text_offsets: np.ndarray, data: np.ndarray, ngram: int, leaving: Any, shift: Any, hashes: np.ndarray,
+    offsets: np.ndarray,
+) -> None:  # fmt: skip
     recent = np.zeros(MAX_NGRAM, np.uint64)
     one, num_parts, at = np.uint64(1), np.uint64(ngram), np.uint64(0)
     for n in range(len(text_offsets) - 1):
@@ -136,7 +140,7 @@ def _word_batch(
             part, space = _word(data, i)
             total = _roll(total, part, recent, count, num_parts, leaving)
             count += one
-            hashes[at] = mix64(total) >> np.uint64(32)
+            hashes[at] = mix64(total) >> shift
             at += np.uint64(count >= num_parts)
             i = space + one
         offsets[n + 1] = at
@@ -144,8 +148,9 @@ def _word_batch(
 
 @kernel
 def _character_batch(
-    text_offsets: np.ndarray, data: np.ndarray, ngram: int, leaving: Any, hashes: np.ndarray, offsets: np.ndarray
-) -> None:
+    text_offsets: np.ndarray, data: np.ndarray, ngram: int, leaving: Any, shift: Any, hashes: np.ndarray,
+    offsets: np.ndarray,
+) -> None:  # fmt: skip
     recent = np.zeros(MAX_NGRAM, np.uint64)
     one, num_parts, at = np.uint64(1), np.uint64(ngram), np.uint64(0)
     for n in range(len(text_offsets) - 1):
@@ -156,7 +161,7 @@ def _character_batch(
             code, size = utf8.decode(data, i, end)
             total = _roll(total, mix64(np.uint64(code)), recent, count, num_parts, leaving)
             count += one
-            hashes[at] = mix64(total) >> np.uint64(32)
+            hashes[at] = mix64(total) >> shift
             at += np.uint64(count >= num_parts)
             i += size
         offsets[n + 1] = at

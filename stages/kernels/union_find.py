@@ -43,13 +43,6 @@ def groups(keys: tuple[np.ndarray, ...], preferences: tuple[np.ndarray, ...]) ->
     return Groups(order, starts, _firsts(order, starts, *preferences))
 
 
-def star_pairs(grouped: Groups) -> tuple[np.ndarray, np.ndarray]:
-    """(row, its group's preferred row) for every other row of every group: one pair less than the group has rows."""
-    first_R = np.repeat(grouped.firsts, grouped.sizes())
-    other_R = grouped.order != first_R
-    return grouped.order[other_R], first_R[other_R]
-
-
 def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """int64[num_nodes]: the least node of each node's component, given edges (left, right) of nodes."""
     parent = np.arange(num_nodes, dtype=np.int64)

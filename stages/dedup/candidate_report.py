@@ -1,0 +1,116 @@
+"""What the report says of candidates: how many there were and were confirmed, and what bands and threshold miss.
+
+Reads:  the counts that each group's `edges` task wrote down
+Writes: counters, figures, a histogram, the LSH curve
+Cost:   8 kB per group
+Source: recall: each confirmed pair of similarity s stands for 1 / P(s) pairs, P being the LSH curve (Horvitz and
+        Thompson 1952). Precision of signatures: the share of a beta distribution with a uniform prior that lies at or
+        above the threshold, given the rows that agree (Bayes); 1 with exact verification
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.stage import JSON, StepReportWriter, TaskContext, WideContext
+from stages.dedup.bands import unsigned_name
+from stages.dedup.corpus import Group
+from stages.dedup.evidence import NUM_LEVELS, Verify
+
+COUNTS = "pair-counts"
+NUM_BINS = 20
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Distinct candidate pairs by similarity, in thousandths rounded down, and how many of them are edges."""
+
+    count_L: np.ndarray
+    num_edges: int
+    num_unsigned: int
+
+
+def write_counts(task: TaskContext, group: int, count_L: np.ndarray, num_edges: int) -> None:
+    task.work.write_bytes(f"{COUNTS}/{group:05d}", np.append(count_L, num_edges).astype("<i8").tobytes())
+
+
+def read(ctx: WideContext, groups: Sequence[Group]) -> Candidates:
+    """The counts of all groups."""
+    [(counts, num_unsigned)] = ctx.map("edge counts", _sum, [len(groups)])
+    return Candidates(np.array(counts[:-1], np.int64), counts[-1], num_unsigned)
+
+
+def _sum(shared: None, num_groups: int, task: TaskContext) -> JSON:
+    total, num_unsigned = np.zeros(NUM_LEVELS + 2, np.int64), 0
+    for group in range(num_groups):
+        total += np.frombuffer(task.work.read_bytes(f"{COUNTS}/{group:05d}"), "<i8")
+        num_unsigned += int(task.work.read_bytes(unsigned_name(group)))
+    return total.tolist(), num_unsigned
+
+
+def write(
+    report: StepReportWriter, found: Candidates, num_bands: int, rows_per_band: int, verify: Verify, threshold: float
+) -> None:
+    """Candidates, the share of them confirmed, the estimates, and the curve of the chosen bands and rows."""
+    from stages.kernels.minhash import lsh_midpoint, lsh_probability
+
+    num_candidates = int(found.count_L.sum())
+    report.counter("without_signature", found.num_unsigned)
+    report.counter("candidate_pairs", num_candidates)
+    report.counter("confirmed_pairs", found.num_edges)
+    similarity_L = np.arange(NUM_LEVELS + 1) / NUM_LEVELS
+    chance_L = lsh_probability(similarity_L, num_bands, rows_per_band)
+    if num_candidates:
+        report.figure("share of candidates confirmed", found.num_edges / num_candidates)
+    edge_L = np.where(similarity_L > threshold - 1 / NUM_LEVELS, found.count_L, 0)
+    if edge_L.any():
+        weighed = float((edge_L / np.maximum(chance_L, 1e-12)).sum())
+        report.figure("estimated recall of pairs above the threshold", float(edge_L.sum()) / weighed)
+        report.figure("estimated precision of confirmed pairs", _precision(edge_L, verify, threshold))
+    report.figure(
+        "chance to be compared at the threshold", float(lsh_probability(np.array(threshold), num_bands, rows_per_band))
+    )
+    report.figure("LSH midpoint", lsh_midpoint(num_bands, rows_per_band))
+    bins_B = np.add.reduceat(found.count_L[:-1], np.arange(0, NUM_LEVELS, NUM_LEVELS // NUM_BINS))
+    bins_B[-1] += found.count_L[-1]
+    labels = [f"{b / NUM_BINS:.2f}-{(b + 1) / NUM_BINS:.2f}" for b in range(NUM_BINS)]
+    report.histogram("similarity of candidates", labels, bins_B.tolist())
+    shown = slice(0, NUM_LEVELS + 1, 10)
+    report.series("LSH curve", "Jaccard similarity", similarity_L[shown].tolist(), {
+        "chance to share a band": chance_L[shown].tolist(),
+        "chance to be confirmed": (chance_L * _confirmed(similarity_L, verify, threshold))[shown].tolist(),
+    })  # fmt: skip
+
+
+def _confirmed(similarity_L: np.ndarray, verify: Verify, threshold: float) -> np.ndarray:
+    """How likely a candidate pair of that similarity is confirmed."""
+    if verify.method == "exact":
+        return (similarity_L >= threshold).astype(float)
+    least = math.ceil(threshold * verify.num_rows - 1e-9)
+    return np.array([1 - _at_most(least - 1, verify.num_rows, s) for s in similarity_L.tolist()])
+
+
+def _precision(edge_L: np.ndarray, verify: Verify, threshold: float) -> float:
+    if verify.method == "exact":
+        return 1.0
+    level_E = np.flatnonzero(edge_L)
+    equal_E = np.round(level_E / NUM_LEVELS * verify.num_rows + 0.5 / NUM_LEVELS).astype(int)
+    chance_E = [_at_most(equal, verify.num_rows + 1, threshold) for equal in equal_E.tolist()]
+    return float(np.dot(chance_E, edge_L[level_E]) / edge_L.sum())
+
+
+def _at_most(successes: int, trials: int, chance: float) -> float:
+    """P(X <= successes) of a binomial distribution; also P(beta(successes + 1, trials - successes) >= chance)."""
+    if successes >= trials or chance <= 0:
+        return 1.0 if successes >= 0 else 0.0
+    if chance >= 1 or successes < 0:
+        return 0.0
+    log_chance, log_other, log_all = math.log(chance), math.log1p(-chance), math.lgamma(trials + 1)
+    return min(1.0, math.fsum(
+        math.exp(log_all - math.lgamma(i + 1) - math.lgamma(trials - i + 1) + i * log_chance + (trials - i) * log_other)
+        for i in range(successes + 1)
+    ))  # fmt: skip

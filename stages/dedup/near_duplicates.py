@@ -1,0 +1,132 @@
+"""The phases of near-duplicate dedup, in order, and what the report says of them.
+
+Reads:  documents with signatures
+Writes: scratch decisions per shard (stages/dedup/decisions.py); the report
+Cost:   see stages/minhash.py
+Source: see stages/minhash.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext, WideContext
+from stages.dedup import (
+    bands,
+    candidate_report,
+    components,
+    corpus,
+    decisions,
+    exhibits,
+    pairing,
+    standings,
+    verification,
+)
+from stages.dedup.corpus import Group, Grouping
+from stages.dedup.decisions import Decided
+from stages.dedup.evidence import Verify
+from stages.dedup.survivors import Keep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of dedup: what it works on and by which settings (stages/minhash.py)."""
+
+    ctx: WideContext
+    documents: InputArtifact
+    num_bands: int
+    rows_per_band: int
+    threshold: float
+    keep: Keep
+    verify: Verify
+    alarm_size: int
+    alarm_share: float
+    split_large: bool
+
+    @cached_property
+    def parts(self) -> list[corpus.Part]:
+        return corpus.document_parts(self.documents)
+
+    @cached_property
+    def _grouped(self) -> tuple[list[Group], Grouping]:
+        return corpus.grouped(self.parts)
+
+    @property
+    def groups(self) -> list[Group]:
+        return self._grouped[0]
+
+    @property
+    def grouping(self) -> Grouping:
+        return self._grouped[1]
+
+    @cached_property
+    def num_docs(self) -> int:
+        return sum(part.num_rows for part in self.parts)
+
+
+def decide(run: Run, decided: Decided) -> None:
+    """Find the clusters, and write down for every document of one whether it is kept, and for whom it is dropped."""
+    edges = _edges(run)
+    candidates = candidate_report.read(run.ctx, run.groups)
+    candidate_report.write(run.ctx.report, candidates, run.num_bands, run.rows_per_band, run.verify, run.threshold)
+    labels = components.labels(run.ctx, edges, candidates.num_edges, run.groups, run.grouping)
+    clusters = _clusters(run, labels)
+    deciding = _Deciding(labels=labels, clusters=clusters, edges=edges)
+    summaries = run.ctx.map("decisions", _decide, run.groups, deciding)
+    largest = decisions.report_clusters(run.ctx.report, summaries, run.num_docs)
+    exhibits.show(run.ctx, decided, run.groups, largest, run.verify)
+
+
+def _edges(run: Run) -> ExchangeReader:
+    """Phases 1 to 3: EDGE rows by group."""
+    banding = bands.Banding(
+        step=run.documents.step, num_bands=run.num_bands, rows_per_band=run.rows_per_band, keep=run.keep
+    )
+    num_partitions = max(1, -(-run.num_docs * run.num_bands // pairing.BAND_ROWS_PER_PARTITION))
+    rows = run.ctx.exchange("bands", bands.band_rows, run.groups, num_partitions, banding)
+    nothing = pairing.Compared(update_P=np.full(len(run.parts), corpus.NEW), before_UU=np.zeros((1, 1), bool))
+    given = pairing.Pairing(bands=rows, grouping=run.grouping, compared=nothing)
+    num_groups = run.grouping.num_groups
+    pairs = run.ctx.exchange("candidates", pairing.candidate_pairs, range(num_partitions), num_groups, given)
+    joining = verification.Joining(rows=pairs, grouping=run.grouping, verify=run.verify, threshold=run.threshold)
+    witnesses = run.ctx.exchange("witnesses", verification.witnesses, run.groups, num_groups, joining)
+    return run.ctx.exchange("edges", verification.edges, run.groups, num_groups, replace(joining, rows=witnesses))
+
+
+def _clusters(run: Run, labels: ExchangeReader) -> ExchangeReader:
+    num_groups, num_rows = run.grouping.num_groups, run.verify.num_rows
+    ranking = standings.Ranking(rows=labels, grouping=run.grouping, num_rows=num_rows)
+    best = run.ctx.exchange("standings", standings.standings, run.groups, num_groups, ranking)
+    ranking = standings.Ranking(rows=best, grouping=run.grouping, num_rows=num_rows)
+    return run.ctx.exchange("clusters", standings.clusters, range(num_groups), num_groups, ranking)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Deciding:
+    labels: ExchangeReader
+    clusters: ExchangeReader
+    edges: ExchangeReader
+
+
+def _decide(deciding: _Deciding, group: Group, task: TaskContext) -> JSON:
+    """DECISION rows of a group's documents that are in a cluster. `value`: the highest similarity of their edges."""
+    labels = pa.Table.from_batches(deciding.labels.read(group.number), components.LABEL)
+    told = pa.Table.from_batches(deciding.clusters.read(group.number), standings.CLUSTER).sort_by("label")
+    doc_N = labels["doc"].to_numpy()
+    cluster_N = told.take(pa.array(np.searchsorted(told["label"].to_numpy(), labels["label"].to_numpy())))
+    value_D = np.zeros(group.num_docs)
+    for batch in deciding.edges.read(group.number):
+        np.maximum.at(value_D, group.places(batch["doc"].to_numpy()), batch["similarity"].to_numpy())
+    rows = pa.table(
+        [
+            pa.array(np.zeros(len(doc_N), np.uint64)), pa.array(doc_N), cluster_N["representative"],
+            pa.array(doc_N == cluster_N["representative_doc"].to_numpy()), cluster_N["size"], cluster_N["weight"],
+            pa.array(value_D[group.places(doc_N)]),
+        ],
+        schema=decisions.DECISION,
+    )  # fmt: skip
+    return decisions.write_decisions(rows, group, task)
