@@ -24,8 +24,8 @@ Phases, each a set of tasks that commit one by one:
 The result depends on the documents alone, not on shards, partitions or order. (Where two ids have the same 64-bit hash,
 who is compared with whom in a large group could: once in 10^7 groups of a million.)
 
-A large cluster (more than `alarm_size` documents, or than `alarm_share` of all) is named in the report with the text
-its members share: such clusters are most often templates or error pages, now and then a chain of likenesses.
+A large cluster (`alarm_size` documents, or `alarm_share` of all) is counted and shown in the report, with the text its
+members share: such clusters are most often templates or error pages, now and then a chain of likenesses.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Config:
     seed: int = 1
     normalisation: Literal["datatrove", "plain"] = "datatrove"
     shingles: Literal["words", "characters"] = "words"
-    alarm_size: int = 10_000  # documents of a cluster from which on the report names it as large ...
-    alarm_share: float = 0.01  # ... or this share of all, where that is at least 100 documents
+    alarm_size: int = 10_000  # documents from which on a cluster is large ...
+    alarm_share: float = 0.01  # ... or this share of all, if that is at least 100 documents
     split_large: bool = False  # take large clusters apart: a member stays only with a representative it is like
 
     def __post_init__(self) -> None:

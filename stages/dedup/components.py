@@ -22,7 +22,8 @@ from stages.dedup.corpus import Group, Grouping
 
 EDGES_IN_MEMORY = 50_000_000
 YIELD_ROWS = 1 << 20
-LABEL = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("label", pa.int64())])
+# `similarity`: to the document the label is of, where the two were compared for it; NaN elsewhere.
+LABEL = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("label", pa.int64()), ("similarity", pa.float64())])
 LINK = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("neighbour", pa.int64())])
 
 
@@ -57,7 +58,8 @@ class _Linking:
 def _label_rows(grouping: Grouping, doc_N: np.ndarray, label_N: np.ndarray) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(doc_N), YIELD_ROWS):
         doc, label = doc_N[start : start + YIELD_ROWS], label_N[start : start + YIELD_ROWS]
-        yield pa.RecordBatch.from_arrays([pa.array(c) for c in (grouping.keys(doc), doc, label)], schema=LABEL)
+        columns = (grouping.keys(doc), doc, label, np.full(len(doc), np.nan))
+        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=LABEL)
 
 
 def _union_find(given: _Linking, item: None, task: TaskContext) -> Iterator[pa.RecordBatch]:

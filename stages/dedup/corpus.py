@@ -60,6 +60,12 @@ class Group:
         part_N = shard_of(doc_N) - self.parts[0].number
         return np.asarray(starts[part_N] + (doc_N & ((1 << ROW_BITS) - 1)))
 
+    def holds(self, doc_N: np.ndarray) -> np.ndarray:
+        """bool: whether the documents are of this group."""
+        first = self.parts[0].number if self.parts else 0
+        part_N = shard_of(doc_N)
+        return np.asarray((part_N >= first) & (part_N < first + len(self.parts)))
+
     def docs(self) -> np.ndarray:
         """int64[num_docs]: the documents' numbers by place."""
         each = [(part.number << ROW_BITS) + np.arange(part.num_rows, dtype=np.int64) for part in self.parts]

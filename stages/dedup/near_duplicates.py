@@ -8,6 +8,7 @@ Source: see stages/minhash.py
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,6 +24,7 @@ from stages.dedup import (
     decisions,
     exhibits,
     pairing,
+    splitting,
     standings,
     verification,
 )
@@ -30,6 +32,8 @@ from stages.dedup.corpus import Group, Grouping
 from stages.dedup.decisions import Decided
 from stages.dedup.evidence import Verify
 from stages.dedup.survivors import Keep
+
+LEAST_BY_SHARE = 100  # documents: in a small corpus a share is soon reached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,12 @@ class Run:
     def num_docs(self) -> int:
         return sum(part.num_rows for part in self.parts)
 
+    @property
+    def large_from(self) -> int:
+        """The size from which on a cluster is large."""
+        by_share = max(LEAST_BY_SHARE, math.ceil(self.alarm_share * self.num_docs))
+        return min(self.alarm_size, by_share)
+
 
 def decide(run: Run, decided: Decided) -> None:
     """Find the clusters, and write down for every document of one whether it is kept, and for whom it is dropped."""
@@ -75,6 +85,10 @@ def decide(run: Run, decided: Decided) -> None:
     candidate_report.write(run.ctx.report, candidates, run.num_bands, run.rows_per_band, run.verify, run.threshold)
     labels = components.labels(run.ctx, edges, candidates.num_edges, run.groups, run.grouping)
     clusters = _clusters(run, labels)
+    _count_large(run, clusters)
+    if run.split_large:
+        labels = splitting.split(run.ctx, _splitting(run, labels, clusters), run.groups)
+        clusters = _clusters(run, labels, "split ")
     deciding = _Deciding(labels=labels, clusters=clusters, edges=edges)
     summaries = run.ctx.map("decisions", _decide, run.groups, deciding)
     largest = decisions.report_clusters(run.ctx.report, summaries, run.num_docs)
@@ -97,12 +111,35 @@ def _edges(run: Run) -> ExchangeReader:
     return run.ctx.exchange("edges", verification.edges, run.groups, num_groups, replace(joining, rows=witnesses))
 
 
-def _clusters(run: Run, labels: ExchangeReader) -> ExchangeReader:
+def _count_large(run: Run, clusters: ExchangeReader) -> None:
+    """Count the clusters that are larger than the alarm says, and the documents in them."""
+    found = run.ctx.map("large clusters", _large_clusters, run.groups, (clusters, run.large_from))
+    run.ctx.report.counter("large_clusters", sum(count for count, _ in found))
+    run.ctx.report.counter("documents_in_large_clusters", sum(size for _, size in found))
+
+
+def _large_clusters(given: tuple[ExchangeReader, int], group: Group, task: TaskContext) -> JSON:
+    """How many large clusters have their representative in the group, and their documents."""
+    clusters, large_from = given
+    told = pa.Table.from_batches(clusters.read(group.number), standings.CLUSTER)
+    size_C, doc_C = told["size"].to_numpy(), told["representative_doc"].to_numpy()
+    own_C = (size_C >= large_from) & group.holds(doc_C)
+    return [int(own_C.sum()), int(size_C[own_C].sum())]
+
+
+def _splitting(run: Run, labels: ExchangeReader, clusters: ExchangeReader) -> splitting.Splitting:
+    return splitting.Splitting(
+        labels=labels, clusters=clusters, grouping=run.grouping, num_rows=run.verify.num_rows,
+        threshold=run.threshold, large_from=run.large_from,
+    )  # fmt: skip
+
+
+def _clusters(run: Run, labels: ExchangeReader, which: str = "") -> ExchangeReader:
     num_groups, num_rows = run.grouping.num_groups, run.verify.num_rows
     ranking = standings.Ranking(rows=labels, grouping=run.grouping, num_rows=num_rows)
-    best = run.ctx.exchange("standings", standings.standings, run.groups, num_groups, ranking)
+    best = run.ctx.exchange(f"{which}standings", standings.standings, run.groups, num_groups, ranking)
     ranking = standings.Ranking(rows=best, grouping=run.grouping, num_rows=num_rows)
-    return run.ctx.exchange("clusters", standings.clusters, range(num_groups), num_groups, ranking)
+    return run.ctx.exchange(f"{which}clusters", standings.clusters, range(num_groups), num_groups, ranking)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +150,11 @@ class _Deciding:
 
 
 def _decide(deciding: _Deciding, group: Group, task: TaskContext) -> JSON:
-    """DECISION rows of a group's documents that are in a cluster. `value`: the highest similarity of their edges."""
+    """DECISION rows of a group's documents that are in a cluster. `value`: the highest similarity of their edges, or
+    the one to the representative where a cluster was split."""
     labels = pa.Table.from_batches(deciding.labels.read(group.number), components.LABEL)
     told = pa.Table.from_batches(deciding.clusters.read(group.number), standings.CLUSTER).sort_by("label")
-    doc_N = labels["doc"].to_numpy()
+    doc_N, similarity_N = labels["doc"].to_numpy(), labels["similarity"].to_numpy()
     cluster_N = told.take(pa.array(np.searchsorted(told["label"].to_numpy(), labels["label"].to_numpy())))
     value_D = np.zeros(group.num_docs)
     for batch in deciding.edges.read(group.number):
@@ -125,8 +163,9 @@ def _decide(deciding: _Deciding, group: Group, task: TaskContext) -> JSON:
         [
             pa.array(np.zeros(len(doc_N), np.uint64)), pa.array(doc_N), cluster_N["representative"],
             pa.array(doc_N == cluster_N["representative_doc"].to_numpy()), cluster_N["size"], cluster_N["weight"],
-            pa.array(value_D[group.places(doc_N)]),
+            pa.array(np.where(np.isnan(similarity_N), value_D[group.places(doc_N)], similarity_N)),
         ],
         schema=decisions.DECISION,
     )  # fmt: skip
-    return decisions.write_decisions(rows, group, task)
+    # a split leaves some representatives alone
+    return decisions.write_decisions(rows.filter(pa.compute.greater(rows["size"], 1)), group, task)
