@@ -1,4 +1,4 @@
-"""The command line: run, plan, why, report, explain, sample, generate, verify.
+"""The command line: run, plan, why, report, explain, index, sample, generate, verify.
 
 Exit 0: done. 2: the DAG or a flag is wrong, nothing ran. 1: the run failed; what was finished stays.
 `--json` prints one machine-readable object.
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import store
+from pipeline import cli_index, store
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     about_document = verb("explain", _explain, "Tell one document's fate.")
     about_document.add_argument("url", help="its URL, or its id in hexadecimal")
     about_document.add_argument("--output", default="runs/demo", help="the output folder of the run")
+    cli_index.add_verbs(
+        verbs.add_parser("index", help="Look at an index of earlier runs, remove documents from it, merge indexes.")
+    )
     verb("verify", _verify, "Check every file of the last run against its manifest.").add_argument("output")
     sample = verb("sample", _sample, "Write the sample crawl as WARC files.")
     sample.add_argument("folder")

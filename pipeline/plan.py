@@ -20,7 +20,7 @@ from pipeline.dag import Dag, Step
 from pipeline.errors import DataError
 from pipeline.inputs import list_files
 from pipeline.run_file import read_run
-from pipeline.stage import NarrowContext, SourceReader, SourceShard
+from pipeline.stage import NarrowContext, Outside, SourceReader, SourceShard
 from pipeline.store import Folder, is_remote
 
 State = Literal["fresh", "run", "fused", "unneeded"]
@@ -66,14 +66,17 @@ def make_plan(dag: Dag) -> Plan:
     output = Folder(dag.output if is_remote(dag.output) else os.path.abspath(dag.output))
     shards: dict[str, list[SourceShard]] = {}
     identities: dict[str, dict[str, Any]] = {}
+    outsides: dict[str, Outside | None] = {}
     fingerprints: dict[str, str] = {}
     for name, step in dag.steps.items():
         if step.stage.kind == "source":
             shards[name] = _list_shards(step)
-        identities[name] = _identity(step, fingerprints, shards.get(name))
+        inputs = {port: fingerprints[source] for port, source in step.inputs.items()}
+        outsides[name] = step.stage.outside(step.config, inputs)
+        identities[name] = _identity(step, inputs, shards.get(name), outsides[name])
         fingerprints[name] = fingerprint_of(identities[name])
     artifacts = {
-        name: _present(dag, name, open_artifact(artifact_folder(output, name, fingerprints[name])))
+        name: _present(dag, name, open_artifact(artifact_folder(output, name, fingerprints[name])), outsides[name])
         for name in dag.steps
         if is_written(dag, name)
     }
@@ -92,8 +95,11 @@ def make_plan(dag: Dag) -> Plan:
     return Plan(dag=dag, output=output, steps=steps, segments=segments, source_shards=shards)
 
 
-def _present(dag: Dag, name: str, artifact: Artifact | None) -> Artifact | None:
-    """The artifact, if the same steps are fused into it: it holds their reports and ledger rows."""
+def _present(dag: Dag, name: str, artifact: Artifact | None, outside: Outside | None) -> Artifact | None:
+    """The artifact, if the same steps are fused into it: it holds their reports and ledger rows. And if what the step
+    leaves outside is there too."""
+    if outside is not None and not outside.is_complete:
+        return None
     chain = [step.name for step in chain_of(dag, name)]
     return artifact if artifact is not None and artifact.manifest["chain"] == chain else None
 
@@ -109,18 +115,22 @@ def _list_shards(step: Step) -> list[SourceShard]:
     return shards
 
 
-def _identity(step: Step, fingerprints: Mapping[str, str], shards: list[SourceShard] | None) -> dict[str, Any]:
+def _identity(
+    step: Step, inputs: Mapping[str, str], shards: list[SourceShard] | None, outside: Outside | None
+) -> dict[str, Any]:
     identity: dict[str, Any] = {
         "uses": step.uses,
         "version": step.stage.version,
         "config": config.fingerprint_fields(step.config),
-        "inputs": {port: fingerprints[name] for port, name in step.inputs.items()},
+        "inputs": dict(inputs),
         "files": [stamp for location in step.stage.files(step.config) for stamp in _stamps(location)],
     }
     if step.annotate:
         assert step.stage.measures is not None, f"{step.name}: checked when the DAG was read"
         # the names of the columns it writes have the step's name in them
         identity["annotate"] = {"step": step.name, "measures": list(step.stage.measures(step.config))}
+    if outside is not None:
+        identity["outside"] = outside.identity
     if shards is not None:
         identity["shards"] = {s.name: s.stamp for s in shards}
     return identity
@@ -225,6 +235,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
             changes.append(f"its input {port!r} changed")
     if before["files"] != after["files"]:
         changes.append("the content of a file it names changed")
+    if before.get("outside") != after.get("outside"):
+        changes.append("what it depends on outside the DAG changed (an index of earlier runs)")
     if before.get("shards") != after.get("shards"):
         changes.append(_shard_changes(before.get("shards") or {}, after.get("shards") or {}))
     return changes

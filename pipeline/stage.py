@@ -27,6 +27,7 @@ Columns = Mapping[str, pa.DataType]
 CheckInputs = Callable[[Any, Sequence[str]], None]  # (config, ports that are given); raises FieldError
 CheckColumns = Callable[[Any, Columns], None]  # (config, columns of the main input); raises FieldError
 Names = tuple[str, ...]
+OutsideOf = Callable[[Any, Mapping[str, str]], "Outside | None"]  # (config, inputs' fingerprints by port)
 JSON = Any  # what json.dumps takes: numbers, strings, lists and mappings of them
 
 
@@ -246,6 +247,18 @@ class StepReportWriter(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What a step depends on and leaves outside its artifact, such as an index of earlier runs.
+
+    `identity` goes into the fingerprint: what the step's result depends on, the same before and after the step has run.
+    `is_complete`: what it leaves there is there. Where it is not, the step runs again.
+    """
+
+    identity: JSON
+    is_complete: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """A stage's declaration. `version` goes up whenever the same input would give other bytes than before.
 
@@ -253,6 +266,7 @@ class Stage:
     the main input the stage needs, `adds` the ones it adds or rewrites, `removes` the ones it takes away. `files` lists
     the locations (besides the shards of a source) whose content the result depends on. `measures` names what a verdict
     measures, all of it and nothing else; None where a step of the stage cannot be annotated (pipeline/annotation.py).
+    `outside` says what there is outside, given the config and the fingerprint of each input.
     """
 
     kind: Literal["source", "narrow", "wide"]
@@ -269,6 +283,7 @@ class Stage:
     measures: Callable[[Any], Names] | None
     check_inputs: CheckInputs
     check_columns: CheckColumns
+    outside: OutsideOf
 
 
 def _config_of(function: Callable[..., Any]) -> type:
@@ -297,6 +312,10 @@ def _any_columns(cfg: Any, columns: Columns) -> None:
     """Nothing to object to."""
 
 
+def _nothing_outside(cfg: Any, inputs: Mapping[str, str]) -> Outside | None:
+    return None
+
+
 def source(
     *, version: int, schema: pa.Schema, files: Callable[[Any], Sequence[str]] = _no_files
 ) -> Callable[[Callable[[Any, NarrowContext], SourceReader]], Stage]:
@@ -308,6 +327,7 @@ def source(
             kind="source", version=version, function=function, config=_config_of(function), ports={},
             optional_ports=frozenset(), produces="documents", reads=lambda cfg: (), adds=lambda cfg: columns,
             removes=(), files=files, measures=None, check_inputs=_any_inputs, check_columns=_any_columns,
+            outside=_nothing_outside,
         )  # fmt: skip
 
     return mark
@@ -336,7 +356,7 @@ def narrow(
             ports={"documents": "documents", **(side_inputs or {})}, optional_ports=frozenset(side_inputs or ()),
             produces="documents", reads=_names(reads), adds=_columns(adds or {}), removes=removes, files=files,
             measures=None if measures is None else _names(measures), check_inputs=check_inputs,
-            check_columns=check_columns,
+            check_columns=check_columns, outside=_nothing_outside,
         )  # fmt: skip
 
     return mark
@@ -351,6 +371,7 @@ def wide(
     adds: Columns | Callable[[Any], Columns] | None = None,
     removes: Names = (),
     files: Callable[[Any], Sequence[str]] = _no_files,
+    outside: OutsideOf = _nothing_outside,
 ) -> Callable[[Callable[[Any, WideContext], Mapping[str, JSON]]], Stage]:
     """Mark `function(cfg, ctx) -> contract` as the module's stage.
 
@@ -363,6 +384,7 @@ def wide(
             kind="wide", version=version, function=function, config=_config_of(function), ports=ports,
             optional_ports=frozenset(), produces=produces, reads=_names(reads), adds=_columns(adds or {}),
             removes=removes, files=files, measures=None, check_inputs=_any_inputs, check_columns=_any_columns,
+            outside=outside,
         )  # fmt: skip
 
     return mark

@@ -30,16 +30,22 @@ members share: such clusters are most often templates or error pages, now and th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
+from pipeline.artifact import fingerprint_of
+from pipeline.config import fingerprint_fields, location
 from pipeline.errors import FieldError
-from pipeline.stage import JSON, WideContext, wide
+from pipeline.stage import JSON, Outside, WideContext, wide
+from pipeline.store import Folder, is_remote
 from stages.dedup import decisions, near_duplicates
 from stages.dedup.evidence import Verify
+from stages.dedup.index_folder import Index, read_index
+from stages.dedup.seen import Seen
 from stages.dedup.survivors import COUNT, Keep
 from stages.kernels.shingling import Shingling
 
@@ -59,6 +65,7 @@ class Config:
     shingles: Literal["words", "characters"] = "words"
     alarm_size: int = 10_000  # documents from which on a cluster is large ...
     alarm_share: float = 0.01  # ... or this share of all, if that is at least 100 documents
+    index: str = location("")  # a folder: documents that earlier runs have seen count, and this run's are added
     split_large: bool = False  # take large clusters apart: a member stays only with a representative it is like
 
     def __post_init__(self) -> None:
@@ -72,8 +79,37 @@ class Config:
             raise FieldError("ngram", self.ngram, "a whole number from 1 to 64")
         if not 0 <= self.seed < 1 << 32:
             raise FieldError("seed", self.seed, "a whole number from 0 to 4294967295")
+        if self.index and self.verify == "exact":
+            raise FieldError(
+                "verify", self.verify, "`signatures` with an index", mend="An index keeps signatures, and no texts."
+            )
         if self.alarm_size < 2:
             raise FieldError("alarm_size", self.alarm_size, "2 or more")
+
+
+def _contract(cfg: Config) -> Mapping[str, JSON]:
+    """What all signatures of an index agree in."""
+    names = ("num_bands", "rows_per_band", "ngram", "seed", "normalisation", "shingles")
+    return {name: getattr(cfg, name) for name in names}
+
+
+def _seen(cfg: Config, inputs: Mapping[str, str]) -> Seen | None:
+    """The index as it was before this step with these inputs was added to it."""
+    if not cfg.index:
+        return None
+    folder = Folder(cfg.index if is_remote(cfg.index) else os.path.abspath(cfg.index))
+    key = fingerprint_of({"config": fingerprint_fields(cfg), "inputs": dict(inputs)})[:32]
+    index = read_index(folder, _contract(cfg)) or Index(contract=_contract(cfg))
+    return Seen(folder=folder, index=index.before(key), key=key)
+
+
+def _outside(cfg: Config, inputs: Mapping[str, str]) -> Outside | None:
+    seen = _seen(cfg, inputs)
+    if seen is None:
+        return None
+    now = read_index(seen.folder)
+    added = now is not None and any(update.key == seen.key for update in now.updates)
+    return Outside(identity=seen.index.identity(), is_complete=added)
 
 
 @wide(
@@ -83,16 +119,21 @@ class Config:
     reads=("text", "signature"),
     adds={COUNT: pa.int64()},
     removes=("signature",),
+    outside=_outside,
 )
 def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Find clusters of near-duplicates over all shards, keep one document of each, drop the others."""
     documents = ctx.inputs["documents"]
+    seen = _seen(cfg, {"documents": documents.fingerprint})
     run = near_duplicates.Run(
         ctx=ctx, documents=documents, num_bands=cfg.num_bands, rows_per_band=cfg.rows_per_band,
         threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg), alarm_size=cfg.alarm_size,
-        alarm_share=cfg.alarm_share, split_large=cfg.split_large,
+        alarm_share=cfg.alarm_share, split_large=cfg.split_large, seen=seen,
     )  # fmt: skip
-    decided = decisions.Decided(documents=documents, work=ctx.work, reason="near_duplicate", threshold=cfg.threshold)
+    decided = decisions.Decided(
+        documents=documents, work=ctx.work, reason="near_duplicate", threshold=cfg.threshold,
+        removed=seen.removed if seen else None,
+    )  # fmt: skip
     near_duplicates.decide(run, decided)
     ctx.filter_documents(documents, decisions.open_filter, decided)
     return {}

@@ -45,7 +45,7 @@ def document_table(ids: Sequence[bytes], texts: Sequence[str | None], **columns:
     return pa.table({name: given[name] for name in [*DOCUMENT.names, *(set(given) - set(DOCUMENT.names))]})
 
 
-def documents_artifact(folder: Path, shards: Sequence[pa.Table]) -> Artifact:
+def documents_artifact(folder: Path, shards: Sequence[pa.Table], fingerprint: str = "0" * 64) -> Artifact:
     """A documents artifact with these shards."""
     location = Folder(str(folder))
     (folder / "shards").mkdir(parents=True)
@@ -55,14 +55,14 @@ def documents_artifact(folder: Path, shards: Sequence[pa.Table]) -> Artifact:
         pq.write_table(table, folder / name, row_group_size=700)
         files.append(file_entry(location, name, table.num_rows))
     return Artifact(
-        step="documents", kind="documents", fingerprint="0" * 64, manifest={"files": files}, folder=location
+        step="documents", kind="documents", fingerprint=fingerprint, manifest={"files": files}, folder=location
     )
 
 
-def run_wide(uses: str, cfg: Any, shards: Sequence[pa.Table], folder: Path) -> Outcome:
+def run_wide(uses: str, cfg: Any, shards: Sequence[pa.Table], folder: Path, fingerprint: str = "0" * 64) -> Outcome:
     """Run a documents stage over shards; everything it writes lies under `folder`."""
     stage = load_stage(uses, "test")
-    documents = documents_artifact(folder / "in", shards)
+    documents = documents_artifact(folder / "in", shards, fingerprint)
     columns: Mapping[str, pa.DataType] = {
         name: type_
         for name, type_ in ({f.name: f.type for f in shards[0].schema} | dict(stage.adds(cfg))).items()

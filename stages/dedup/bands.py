@@ -19,25 +19,29 @@ from pipeline.errors import DataError
 from pipeline.schemas import ID
 from pipeline.stage import ExchangeReader, TaskContext
 from pipeline.store import Folder
+from stages.dedup import index_join
 from stages.dedup.corpus import NEW, Group, Part
 from stages.dedup.documents import halves
+from stages.dedup.seen import Seen
 from stages.dedup.survivors import COUNT, MIX, Keep, columns_of, order_rows
 
 # `near` orders the documents of a band (stages/kernels/minhash.py), `tie` is a hash of the id.
 BAND = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("near", pa.uint64()), ("tie", pa.uint64())])
 # The order of survivors: a document an index has kept before all others, one it has dropped behind them.
-KEPT_BEFORE, IN_THIS_RUN, DROPPED_BEFORE = 0, 1, 2
+# A link of an index, or what is left of a removed entry, is no document and only holds its cluster together.
+KEPT_BEFORE, IN_THIS_RUN, DROPPED_BEFORE, LINK = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Banding:
-    """What the tasks are given. `superseded`: documents of an index that come again (stages/dedup/index_join.py)."""
+    """What the tasks are given. `resolved`: which entries of an index count no more (stages/dedup/index_join.py)."""
 
     step: str
     num_bands: int
     rows_per_band: int
     keep: Keep
-    superseded: ExchangeReader | None = None
+    resolved: ExchangeReader | None = None
+    seen: Seen | None = None
 
 
 def entry_schema(num_rows: int) -> pa.Schema:
@@ -61,7 +65,8 @@ def entries_name(part: int) -> str:
 
 def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
     """BAND rows of a group's documents that have a signature, num_bands for each."""
-    gone, num_unsigned = _superseded(banding, group.number), 0
+    gone, num_unsigned = index_join.superseded(banding.resolved, group.number), 0
+    removed = banding.seen.removed() if banding.seen else pa.array([], ID)
     for part in group.parts:
         schema = entry_schema(banding.num_bands * banding.rows_per_band)
         with (
@@ -71,19 +76,13 @@ def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.
             for first, batch in part.read(("signature", *columns_of(banding.keep), COUNT, "rank", "kept", "weight")):
                 _check(batch, part, banding)
                 doc_N = first + np.arange(batch.num_rows)
-                signed_N = np.array(batch["signature"].is_valid()) & ~np.isin(doc_N, gone)
+                signed_N = np.array(batch["signature"].is_valid())
+                here_N = ~np.isin(doc_N, gone) & ~np.array(pa.compute.is_in(batch["id"], removed))
                 num_unsigned += int((~signed_N).sum()) if part.update == NEW else 0
                 entries = _entries(batch, part, banding.keep, schema)
                 writer.write_batch(entries)
-                yield _bands(entries, doc_N, signed_N, banding.num_bands)
+                yield _bands(entries, doc_N, signed_N & here_N, banding.num_bands)
     task.work.write_bytes(unsigned_name(group.number), str(num_unsigned).encode())
-
-
-def _superseded(banding: Banding, group: int) -> np.ndarray:
-    if banding.superseded is None:
-        return np.empty(0, np.int64)
-    found = [batch["doc"].to_numpy() for batch in banding.superseded.read(group)]
-    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _entries(batch: pa.RecordBatch, part: Part, keep: Keep, schema: pa.Schema) -> pa.RecordBatch:
@@ -92,14 +91,15 @@ def _entries(batch: pa.RecordBatch, part: Part, keep: Keep, schema: pa.Schema) -
         rank, weight = order["rank"], order["weight"]
         standing_N = np.full(batch.num_rows, IN_THIS_RUN, np.int8)
     else:
-        rank, weight = batch["rank"], batch["weight"]
-        standing_N = np.where(np.array(batch["kept"]), KEPT_BEFORE, DROPPED_BEFORE).astype(np.int8)
+        rank, weight = batch["rank"].fill_null(np.inf), batch["weight"].fill_null(0)
+        kept_N, named_N = np.array(batch["kept"]), np.array(batch["id"].is_valid())
+        standing_N = np.select([~named_N, kept_N], [LINK, KEPT_BEFORE], DROPPED_BEFORE).astype(np.int8)
     signature_NK = rows_of(batch["signature"])
     if batch["signature"].null_count:
         valid_N = np.array(batch["signature"].is_valid())
         signature_NK = np.where(valid_N[:, None], signature_NK, np.uint32(0))
     signature = pa.FixedSizeListArray.from_arrays(pa.array(signature_NK.reshape(-1)), signature_NK.shape[1])
-    ids = batch["id"].fill_null(bytes(ID.byte_width))  # an index has forgotten the ids that were removed from it
+    ids = batch["id"].fill_null(bytes(ID.byte_width))
     return pa.RecordBatch.from_arrays([pa.array(standing_N), rank, ids, weight, signature], schema=schema)
 
 

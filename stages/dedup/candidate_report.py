@@ -27,25 +27,28 @@ NUM_BINS = 20
 
 @dataclass(frozen=True)
 class Candidates:
-    """Distinct candidate pairs by similarity, in thousandths rounded down, and how many of them are edges."""
+    """Distinct candidate pairs by similarity, in thousandths rounded down, how many of them are edges; ties of entries
+    of an index, which are edges too; documents without signature."""
 
     count_L: np.ndarray
     num_edges: int
+    num_ties: int
     num_unsigned: int
 
 
-def write_counts(task: TaskContext, group: int, count_L: np.ndarray, num_edges: int) -> None:
-    task.work.write_bytes(f"{COUNTS}/{group:05d}", np.append(count_L, num_edges).astype("<i8").tobytes())
+def write_counts(task: TaskContext, group: int, count_L: np.ndarray, num_edges: int, num_ties: int) -> None:
+    counts = np.append(count_L, [num_edges, num_ties]).astype("<i8")
+    task.work.write_bytes(f"{COUNTS}/{group:05d}", counts.tobytes())
 
 
 def read(ctx: WideContext, groups: Sequence[Group]) -> Candidates:
     """The counts of all groups."""
     [(counts, num_unsigned)] = ctx.map("edge counts", _sum, [len(groups)])
-    return Candidates(np.array(counts[:-1], np.int64), counts[-1], num_unsigned)
+    return Candidates(np.array(counts[:-2], np.int64), counts[-2], counts[-1], num_unsigned)
 
 
 def _sum(shared: None, num_groups: int, task: TaskContext) -> JSON:
-    total, num_unsigned = np.zeros(NUM_LEVELS + 2, np.int64), 0
+    total, num_unsigned = np.zeros(NUM_LEVELS + 3, np.int64), 0
     for group in range(num_groups):
         total += np.frombuffer(task.work.read_bytes(f"{COUNTS}/{group:05d}"), "<i8")
         num_unsigned += int(task.work.read_bytes(unsigned_name(group)))

@@ -60,6 +60,11 @@ class Group:
         part_N = shard_of(doc_N) - self.parts[0].number
         return np.asarray(starts[part_N] + (doc_N & ((1 << ROW_BITS) - 1)))
 
+    @property
+    def first_entry(self) -> int:
+        """The number from which on its documents are entries of an index."""
+        return min((part.number << ROW_BITS for part in self.parts if part.update != NEW), default=1 << 62)
+
     def holds(self, doc_N: np.ndarray) -> np.ndarray:
         """bool: whether the documents are of this group."""
         first = self.parts[0].number if self.parts else 0

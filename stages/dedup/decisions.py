@@ -8,7 +8,7 @@ Cost:   60 bytes per document of a group that is in a cluster
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ DECISION = pa.schema(
     ]
 )
 YIELD_ROWS = 1 << 20
+TAKEN_DOWN = "taken_down"  # the reason of documents that were removed from an index
 LARGEST = 20  # clusters listed in the report
 
 
@@ -119,6 +120,7 @@ class Decided:
     work: Folder
     reason: str
     threshold: float
+    removed: Callable[[], pa.Array] | None = None  # ids that were taken down from an index
 
     def of_shard(self, shard: int) -> pa.Table:
         """A shard's DECISION rows, by row."""
@@ -129,26 +131,30 @@ class Decided:
 
 def open_filter(decided: Decided, shard: int) -> BatchFunction:
     """Judges a shard's batches, which come in order."""
-    rows = decided.of_shard(shard)
+    rows, removed = decided.of_shard(shard), decided.removed() if decided.removed else pa.array([], ID)
     row_N = row_of(rows["doc"].to_numpy())
     first = 0
 
     def judge(batch: pa.RecordBatch) -> Verdict:
         nonlocal first
         start, end = np.searchsorted(row_N, [first, first + batch.num_rows])
-        verdict = _verdict(decided, rows.slice(start, end - start), row_N[start:end] - first, batch)
+        taken_down_N = np.array(pa.compute.is_in(batch["id"], removed))
+        verdict = _verdict(decided, rows.slice(start, end - start), row_N[start:end] - first, taken_down_N, batch)
         first += batch.num_rows
         return verdict
 
     return judge
 
 
-def _verdict(decided: Decided, rows: pa.Table, position_D: np.ndarray, batch: pa.RecordBatch) -> Verdict:
+def _verdict(
+    decided: Decided, rows: pa.Table, position_D: np.ndarray, taken_down_N: np.ndarray, batch: pa.RecordBatch
+) -> Verdict:
     """The verdict on a batch whose rows `position_D` are in clusters, as the table's `rows` say."""
     num_rows = batch.num_rows
     dropped_D = ~rows["kept"].to_numpy()
     code_N = np.full(num_rows, -1, np.int16)
     code_N[position_D[dropped_D]] = 0
+    code_N[taken_down_N] = 1
     value_N, threshold_N = np.full(num_rows, np.nan), np.full(num_rows, np.nan)
     value_N[position_D], threshold_N[position_D] = rows["value"].to_numpy(), decided.threshold
     count_N = weights(batch)
@@ -156,7 +162,7 @@ def _verdict(decided: Decided, rows: pa.Table, position_D: np.ndarray, batch: pa
     take_N = np.full(num_rows, -1, np.int64)
     take_N[position_D[dropped_D]] = np.flatnonzero(dropped_D)
     drops = Drops(
-        reasons=(decided.reason,), code_N=code_N, value_N=value_N, threshold_N=threshold_N,
+        reasons=(decided.reason, TAKEN_DOWN), code_N=code_N, value_N=value_N, threshold_N=threshold_N,
         duplicate_of=rows["representative"].combine_chunks().take(pa.array(take_N, mask=take_N < 0)),
     )  # fmt: skip
     return Verdict(columns={COUNT: pa.array(count_N)}, drops=drops)

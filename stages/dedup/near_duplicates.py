@@ -23,6 +23,8 @@ from stages.dedup import (
     corpus,
     decisions,
     exhibits,
+    index_join,
+    index_update,
     pairing,
     splitting,
     standings,
@@ -30,7 +32,9 @@ from stages.dedup import (
 )
 from stages.dedup.corpus import Group, Grouping
 from stages.dedup.decisions import Decided
+from stages.dedup.documents import num_documents
 from stages.dedup.evidence import Verify
+from stages.dedup.seen import Seen, compared
 from stages.dedup.survivors import Keep
 
 LEAST_BY_SHARE = 100  # documents: in a small corpus a share is soon reached
@@ -50,10 +54,12 @@ class Run:
     alarm_size: int
     alarm_share: float
     split_large: bool
+    seen: Seen | None = None
 
     @cached_property
     def parts(self) -> list[corpus.Part]:
-        return corpus.document_parts(self.documents)
+        documents = corpus.document_parts(self.documents)
+        return documents + (self.seen.parts(len(documents)) if self.seen else [])
 
     @cached_property
     def _grouped(self) -> tuple[list[Group], Grouping]:
@@ -68,7 +74,12 @@ class Run:
         return self._grouped[1]
 
     @cached_property
+    def compared(self) -> pairing.Compared:
+        return compared(self.seen, self.parts)
+
+    @cached_property
     def num_docs(self) -> int:
+        """Documents of this run and entries of the index."""
         return sum(part.num_rows for part in self.parts)
 
     @property
@@ -80,10 +91,10 @@ class Run:
 
 def decide(run: Run, decided: Decided) -> None:
     """Find the clusters, and write down for every document of one whether it is kept, and for whom it is dropped."""
-    edges = _edges(run)
+    edges = _edges(run, _resolved(run))
     candidates = candidate_report.read(run.ctx, run.groups)
     candidate_report.write(run.ctx.report, candidates, run.num_bands, run.rows_per_band, run.verify, run.threshold)
-    labels = components.labels(run.ctx, edges, candidates.num_edges, run.groups, run.grouping)
+    labels = components.labels(run.ctx, edges, candidates.num_edges + candidates.num_ties, run.groups, run.grouping)
     clusters = _clusters(run, labels)
     _count_large(run, clusters)
     if run.split_large:
@@ -91,24 +102,49 @@ def decide(run: Run, decided: Decided) -> None:
         clusters = _clusters(run, labels, "split ")
     deciding = _Deciding(labels=labels, clusters=clusters, edges=edges)
     summaries = run.ctx.map("decisions", _decide, run.groups, deciding)
-    largest = decisions.report_clusters(run.ctx.report, summaries, run.num_docs)
+    largest = decisions.report_clusters(run.ctx.report, summaries, num_documents(run.documents))
+    if run.seen is not None:
+        _update_index(run, run.seen, decided, deciding)
+        run.ctx.report.counter("entries_in_index", sum(update.num_docs for update in run.seen.index.updates))
+        run.ctx.report.counter("duplicates_of_earlier_runs", sum(s["seen_before"] for s in summaries))
     exhibits.show(run.ctx, decided, run.groups, largest, run.verify)
 
 
-def _edges(run: Run) -> ExchangeReader:
+def _update_index(run: Run, seen: Seen, decided: Decided, deciding: _Deciding) -> None:
+    link_all = not run.compared.before_UU.all()
+    updating = index_update.Updating(
+        seen=seen, decided=decided, labels=deciding.labels, clusters=deciding.clusters,
+        num_rows=run.verify.num_rows, link_all=link_all,
+    )  # fmt: skip
+    index_update.update(run.ctx, updating, run.groups)
+
+
+def _resolved(run: Run) -> ExchangeReader | None:
+    """What entries of an index are tied to, and which count no more; None without an index."""
+    if run.seen is None:
+        return None
+    num_partitions = max(1, -(-run.num_docs // index_join.ROWS_PER_PARTITION))
+    rows = run.ctx.exchange("identities", index_join.identities, run.groups, num_partitions)
+    resolving = index_join.Resolving(rows=rows, grouping=run.grouping)
+    return run.ctx.exchange("resolved", index_join.resolved, range(num_partitions), run.grouping.num_groups, resolving)
+
+
+def _edges(run: Run, resolved: ExchangeReader | None) -> ExchangeReader:
     """Phases 1 to 3: EDGE rows by group."""
     banding = bands.Banding(
-        step=run.documents.step, num_bands=run.num_bands, rows_per_band=run.rows_per_band, keep=run.keep
-    )
+        step=run.documents.step, num_bands=run.num_bands, rows_per_band=run.rows_per_band, keep=run.keep,
+        resolved=resolved, seen=run.seen,
+    )  # fmt: skip
     num_partitions = max(1, -(-run.num_docs * run.num_bands // pairing.BAND_ROWS_PER_PARTITION))
     rows = run.ctx.exchange("bands", bands.band_rows, run.groups, num_partitions, banding)
-    nothing = pairing.Compared(update_P=np.full(len(run.parts), corpus.NEW), before_UU=np.zeros((1, 1), bool))
-    given = pairing.Pairing(bands=rows, grouping=run.grouping, compared=nothing)
+    given = pairing.Pairing(bands=rows, grouping=run.grouping, compared=run.compared)
     num_groups = run.grouping.num_groups
     pairs = run.ctx.exchange("candidates", pairing.candidate_pairs, range(num_partitions), num_groups, given)
     joining = verification.Joining(rows=pairs, grouping=run.grouping, verify=run.verify, threshold=run.threshold)
     witnesses = run.ctx.exchange("witnesses", verification.witnesses, run.groups, num_groups, joining)
-    return run.ctx.exchange("edges", verification.edges, run.groups, num_groups, replace(joining, rows=witnesses))
+    return run.ctx.exchange(
+        "edges", verification.edges, run.groups, num_groups, replace(joining, rows=witnesses, resolved=resolved)
+    )
 
 
 def _count_large(run: Run, clusters: ExchangeReader) -> None:
@@ -167,5 +203,7 @@ def _decide(deciding: _Deciding, group: Group, task: TaskContext) -> JSON:
         ],
         schema=decisions.DECISION,
     )  # fmt: skip
-    # a split leaves some representatives alone
-    return decisions.write_decisions(rows.filter(pa.compute.greater(rows["size"], 1)), group, task)
+    own_N = (doc_N < group.first_entry) & (cluster_N["size"].to_numpy() > 1)  # a split leaves representatives alone
+    seen_N = own_N & (cluster_N["representative_standing"].to_numpy() == bands.KEPT_BEFORE)
+    written = decisions.write_decisions(rows.filter(pa.array(own_N)), group, task)
+    return {**written, "seen_before": int(seen_N.sum())}

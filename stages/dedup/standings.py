@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pipeline.schemas import ID
 from pipeline.stage import ExchangeReader, TaskContext
-from stages.dedup.bands import DROPPED_BEFORE, Entries
+from stages.dedup.bands import IN_THIS_RUN, LINK, Entries
 from stages.dedup.components import LABEL
 from stages.dedup.corpus import Group, Grouping
 from stages.dedup.documents import halves
@@ -31,13 +31,15 @@ STANDING = pa.schema(
     [
         ("key", pa.uint64()), ("label", pa.int64()), ("group", pa.int64()), ("standing", pa.int8()),
         ("rank", pa.float64()), ("id", ID), ("doc", pa.int64()), ("size", pa.int64()), ("weight", pa.int64()),
+        ("num_new", pa.int64()),
     ]
 )  # fmt: skip
-# A cluster, as each group that has members is told: its representative, how many documents it has and stands for.
+# A cluster, as each group that has members is told: its representative, how many documents it has and stands for,
+# and how many of them are of this run.
 CLUSTER = pa.schema(
     [
         ("key", pa.uint64()), ("label", pa.int64()), ("representative", ID), ("representative_doc", pa.int64()),
-        ("representative_standing", pa.int8()), ("size", pa.int64()), ("weight", pa.int64()),
+        ("representative_standing", pa.int8()), ("size", pa.int64()), ("weight", pa.int64()), ("num_new", pa.int64()),
     ]
 )  # fmt: skip
 ORDER_COLUMNS = ("standing", "rank", "id", "weight")
@@ -77,11 +79,13 @@ def standings(ranking: Ranking, group: Group, task: TaskContext) -> Iterator[pa.
     if not len(found.doc_N):
         return
     standing_N = found.entries["standing"].to_numpy()
-    weight_N = np.where(standing_N == DROPPED_BEFORE, 0, found.entries["weight"].to_numpy())
+    new_N = standing_N == IN_THIS_RUN
+    weight_N = np.where(new_N, found.entries["weight"].to_numpy(), 0)
     rows = pa.table(
         {
             "label": found.label_N, "standing": found.entries["standing"], "rank": found.entries["rank"],
-            "id": found.entries["id"], "doc": found.doc_N, "size": np.ones(len(weight_N), np.int64), "weight": weight_N,
+            "id": found.entries["id"], "doc": found.doc_N, "size": (standing_N != LINK).astype(np.int64),
+            "weight": weight_N, "num_new": new_N.astype(np.int64),
         }
     )  # fmt: skip
     best = _best(rows)
@@ -99,7 +103,7 @@ def clusters(ranking: Ranking, partition: int, task: TaskContext) -> Iterator[pa
     at_R = np.searchsorted(best["label"].to_numpy(), rows["label"].to_numpy())
     told = best.take(pa.array(at_R))
     key = pa.array(ranking.grouping.group_keys(rows["group"].to_numpy()))
-    columns = [key, *(told[name] for name in ("label", "id", "doc", "standing", "size", "weight"))]
+    columns = [key, *(told[name] for name in ("label", "id", "doc", "standing", "size", "weight", "num_new"))]
     yield from pa.table(columns, names=CLUSTER.names).cast(CLUSTER).combine_chunks().to_batches()
 
 
@@ -114,7 +118,7 @@ def _best(rows: pa.Table) -> pa.Table:
     order_N = np.lexsort(keys)
     starts = np.flatnonzero(np.append(True, np.diff(label_N[order_N]) != 0))
     best = rows.take(pa.array(order_N[starts]))
-    for name in ("size", "weight"):
+    for name in ("size", "weight", "num_new"):
         total = np.add.reduceat(rows[name].to_numpy()[order_N], starts)
         best = best.set_column(best.schema.get_field_index(name), name, pa.array(total))
     return best

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.stage import ExchangeReader, TaskContext
-from stages.dedup import candidate_report, evidence
+from stages.dedup import candidate_report, evidence, index_join
 from stages.dedup.corpus import Group, Grouping
 from stages.dedup.evidence import Verify
 
@@ -33,6 +33,7 @@ class Joining:
     grouping: Grouping
     verify: Verify
     threshold: float
+    resolved: ExchangeReader | None = None  # what entries of an index are tied to
 
 
 def witnesses(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
@@ -84,4 +85,8 @@ def edges(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.Reco
         for doc, neighbour in ((member_P, other_P), (other_P, member_P)):
             columns = [joining.grouping.keys(doc), doc, neighbour, similarity_P[confirmed_P]]
             yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=EDGE)
-    candidate_report.write_counts(task, group.number, count_L, num_edges)
+    tied, targets = index_join.ties(joining.resolved, group.number)
+    for doc, neighbour in ((tied, targets), (targets, tied)):
+        columns = [joining.grouping.keys(doc), doc, neighbour, np.zeros(len(doc))]
+        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=EDGE)
+    candidate_report.write_counts(task, group.number, count_L, num_edges, len(tied))
