@@ -17,8 +17,10 @@ from pipeline.store import Folder
 READ_ROWS = 1024
 
 
-def read_documents(folder: Folder, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Batches of at most READ_ROWS rows and of one row group, with those of `columns` that the shard has, or all.
+def read_documents(
+    folder: Folder, name: str, columns: Sequence[str] | None = None, rows: int = READ_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Batches of at most so many rows and of one row group, with those of `columns` that the shard has, or all.
 
     DataError where the file is no readable Parquet shard.
     """
@@ -26,7 +28,7 @@ def read_documents(folder: Folder, name: str, columns: Sequence[str] | None = No
         with folder.open_input(name) as file, pq.ParquetFile(file) as shard:
             wanted = None if columns is None else [c for c in shard.schema_arrow.names if c in columns]
             for group in range(shard.num_row_groups):
-                yield from shard.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
+                yield from shard.iter_batches(rows, row_groups=[group], columns=wanted, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"a damaged shard ({str(error).splitlines()[0]})", where=folder.shown(name),

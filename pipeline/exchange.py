@@ -96,9 +96,11 @@ def _buffered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 def _write_run(folder: Folder, name: str, table: pa.Table, num_partitions: int) -> None:
     """Every partition's rows in their order, by one stable sort."""
     part_N = partition_of(table["key"].to_numpy(), num_partitions)
-    # NumPy sorts 16-bit numbers by radix, several times as fast.
-    order_N = np.argsort(part_N.astype(np.uint16) if num_partitions <= 1 << 16 else part_N, kind="stable")
-    [ordered] = table.take(pa.array(order_N)).combine_chunks().to_batches()
+    if (part_N[1:] < part_N[:-1]).any():
+        # NumPy sorts 16-bit numbers by radix, several times as fast.
+        order_N = np.argsort(part_N.astype(np.uint16) if num_partitions <= 1 << 16 else part_N, kind="stable")
+        table = table.take(pa.array(order_N))
+    [ordered] = table.combine_chunks().to_batches()
     bounds = np.append(0, np.cumsum(np.bincount(part_N, minlength=num_partitions)))
     messages = [
         ordered.slice(start, end - start).serialize() if end > start else None

@@ -78,7 +78,7 @@ def _filter_task(given: _FilterShared, name: str, context: TaskContext) -> JSON:
     report = new_report(given.step, given.uses)
     function = given.open_filter(given.shared, context.index)
     with ShardWriter(context.output, context.index, schema_of(given.columns)) as writer:
-        for batch in read_documents(given.documents, name):
+        for batch in read_documents(given.documents, name, list(given.columns)):
             kept = apply_verdict(given.step, batch, function(batch), report, writer)
             if kept.num_rows:
                 writer.write(kept)

@@ -1,10 +1,10 @@
-"""Clusters as connected components: union-find in one process up to EDGES_IN_MEMORY edges, star contraction beyond.
+"""Clusters as connected components: union-find in one process up to UNION_FIND_EDGES edges, star contraction beyond.
 
 Reads:  EDGE rows, two for every edge, by either end's group
 Writes: LABEL rows by group: the label of each document that has an edge; equal labels, one cluster
-Cost:   union-find: one process, 65 bytes per edge, so 3.3 GB at the limit. Stars: per round two exchanges of 24 bytes
-        per edge; a task holds 8 bytes per document of its group and one batch, however many edges one document has;
-        rounds grow with the logarithm of the longest path
+Cost:   union-find: one process, 25 bytes per document of the corpus, so 5 GB at UNION_FIND_DOCS, and 50 ns per edge;
+        edges stream. Stars: per round two exchanges of 24 bytes per edge; a task holds 8 bytes per document of its
+        group and one batch, however many edges one document has; rounds grow with the logarithm of the longest path
 Source: stages/kernels/union_find.py; alternating large-star and small-star: Kiveris, Lattanzi, Mirrokni, Rastogi,
         Vassilvitskii, "Connected Components in MapReduce and Beyond", SoCC 2014
 """
@@ -19,8 +19,10 @@ import pyarrow as pa
 
 from pipeline.stage import JSON, ExchangeReader, TaskContext, WideContext
 from stages.dedup.corpus import Group, Grouping
+from stages.dedup.documents import row_of, shard_of
 
-EDGES_IN_MEMORY = 50_000_000
+UNION_FIND_EDGES = 100_000_000
+UNION_FIND_DOCS = 200_000_000
 YIELD_ROWS = 1 << 20
 # `similarity`: to the document the label is of, where the two were compared for it; NaN elsewhere.
 LABEL = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("label", pa.int64()), ("similarity", pa.float64())])
@@ -31,9 +33,9 @@ def labels(
     ctx: WideContext, edges: ExchangeReader, num_edges: int, groups: Sequence[Group], grouping: Grouping
 ) -> ExchangeReader:
     """LABEL rows of every document that has an edge."""
-    if num_edges <= EDGES_IN_MEMORY:
+    if num_edges <= UNION_FIND_EDGES and sum(group.num_docs for group in groups) <= UNION_FIND_DOCS:
         given = _Linking(rows=edges, grouping=grouping)
-        return ctx.exchange("components", _union_find, [None], grouping.num_groups, given)
+        return ctx.exchange("components", _union_find, [list(groups)], grouping.num_groups, given)
     rows, rounds, changed = edges, 0, 1
     while changed:
         rounds += 1
@@ -62,19 +64,22 @@ def _label_rows(grouping: Grouping, doc_N: np.ndarray, label_N: np.ndarray) -> I
         yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=LABEL)
 
 
-def _union_find(given: _Linking, item: None, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    from stages.kernels.union_find import components
+def _union_find(given: _Linking, groups: Sequence[Group], task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """LABEL rows of all groups; documents are nodes by their places, those of one group after the other."""
+    from stages.kernels import union_find
 
-    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for group in range(given.grouping.num_groups):
-        for batch in given.rows.read(group):
-            doc, neighbour = batch["doc"].to_numpy(), batch["neighbour"].to_numpy()
-            left.append(doc[doc > neighbour])
-            right.append(neighbour[doc > neighbour])
-    left_E, right_E = np.concatenate(left), np.concatenate(right)
-    doc_N = np.unique(np.concatenate([left_E, right_E]))
-    root_N = components(len(doc_N), np.searchsorted(doc_N, left_E), np.searchsorted(doc_N, right_E))
-    yield from _label_rows(given.grouping, doc_N, doc_N[root_N])
+    starts_G = np.append(0, np.cumsum([group.num_docs for group in groups]))
+    docs_N = np.concatenate([group.docs() for group in groups])
+    parent_N, linked_N = union_find.alone(len(docs_N)), np.zeros(len(docs_N), bool)
+    part_starts_P = np.append(0, np.cumsum([part.num_rows for group in groups for part in group.parts]))
+    for group in groups:
+        for batch in given.rows.read(group.number):
+            neighbour_E = batch["neighbour"].to_numpy()
+            node_E = starts_G[group.number] + group.places(batch["doc"].to_numpy())
+            linked_N[node_E] = True
+            union_find.link(parent_N, node_E, part_starts_P[shard_of(neighbour_E)] + row_of(neighbour_E))
+    union_find.settle(parent_N)
+    yield from _label_rows(given.grouping, docs_N[linked_N], docs_N[parent_N[linked_N]])
 
 
 def _stars(given: _Linking, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:

@@ -22,6 +22,7 @@ from pipeline.store import Folder
 from stages.dedup.documents import ROW_BITS, shard_of
 
 TASK_DOCS = 250_000  # a group's documents, more or less: 112 MB of signatures with 112 rows
+READ_ROWS = 8192  # 3.7 MB of signatures with 112 rows
 NEW = -1
 
 
@@ -38,7 +39,7 @@ class Part:
     def read(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(number of its first document, batch) for each batch, with those of `columns` that the file has."""
         first = self.number << ROW_BITS
-        for batch in read_documents(self.folder, self.name, columns):
+        for batch in read_documents(self.folder, self.name, columns, READ_ROWS):
             yield first, batch
             first += batch.num_rows
 
@@ -92,8 +93,12 @@ class Grouping:
 
         An exchange sends key k to partition `(k >> 32) * num_partitions >> 32`: the middle of its range is taken.
         """
+        return self.group_keys(self.groups_of(doc_N))
+
+    def groups_of(self, doc_N: np.ndarray) -> np.ndarray:
+        """int32: the documents' groups."""
         group_N = np.searchsorted(self.first_part_G, shard_of(doc_N), side="right") - 1
-        return self.group_keys(group_N)
+        return np.asarray(group_N.astype(np.int32))
 
     def group_keys(self, group_N: np.ndarray) -> np.ndarray:
         top_N = (2 * group_N.astype(np.uint64) + np.uint64(1)) * np.uint64(1 << 31) // np.uint64(self.num_groups)

@@ -38,13 +38,21 @@ class Joining:
 
 def witnesses(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
     """The group's distinct pairs, each with the member's evidence, addressed to the other one's group."""
+    from stages.kernels import pairs
+
     batches = list(joining.rows.read(group.number))
-    member_P, other_P = _distinct(batches)
+    member_P, other_P = (
+        np.concatenate([np.empty(0, np.int64), *(batch[name].to_numpy() for batch in batches)])
+        for name in ("member", "other")
+    )
     if not len(member_P):
         return
-    new_P = np.append(True, member_P[1:] != member_P[:-1])
-    evidence_D = evidence.of_group(joining.verify, task.work, group, group.places(member_P[new_P]))
+    place_P, other_P = pairs.distinct(group.places(member_P), other_P, group.num_docs)  # it may share several bands
+    new_P = np.append(True, place_P[1:] != place_P[:-1])
+    evidence_D = evidence.of_group(joining.verify, task.work, group, place_P[new_P])
     at_P = np.cumsum(new_P) - 1
+    by_group_P = np.argsort(joining.grouping.groups_of(other_P), kind="stable")  # as the exchange will write them
+    at_P, other_P, member_P = at_P[by_group_P], other_P[by_group_P], group.docs()[place_P[by_group_P]]
     start = 0
     ends_P = np.cumsum(evidence_D.num_bytes(at_P))
     while start < len(member_P):
@@ -56,27 +64,16 @@ def witnesses(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.
         start = part.stop
 
 
-def _distinct(batches: list[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
-    """Members and others, sorted: a pair that shares several bands counts once."""
-    member_P, other_P = (
-        np.concatenate([np.empty(0, np.int64), *(batch[name].to_numpy() for batch in batches)])
-        for name in ("member", "other")
-    )
-    order_P = np.lexsort((other_P, member_P))
-    member_P, other_P = member_P[order_P], other_P[order_P]
-    new_P = np.ones(len(member_P), bool)
-    new_P[1:] = (member_P[1:] != member_P[:-1]) | (other_P[1:] != other_P[:-1])
-    return member_P[new_P], other_P[new_P]
-
-
 def edges(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
     """EDGE rows of the confirmed pairs whose `other` lies in the group. Writes the counts of all its pairs down."""
-    batches = list(joining.rows.read(group.number))
-    other_D = np.unique(np.concatenate([np.empty(0, np.int64), *(batch["other"].to_numpy() for batch in batches)]))
-    evidence_D = evidence.of_group(joining.verify, task.work, group, group.places(other_D))
+    is_other_D = np.zeros(group.num_docs, bool)
+    for batch in joining.rows.read(group.number):
+        is_other_D[group.places(batch["other"].to_numpy())] = True
+    evidence_D = evidence.of_group(joining.verify, task.work, group, np.flatnonzero(is_other_D))
+    at_D = np.cumsum(is_other_D) - 1
     count_L, num_edges = np.zeros(evidence.NUM_LEVELS + 1, np.int64), 0
-    for batch in batches:
-        similarity_P = evidence_D.similarities(batch["evidence"], np.searchsorted(other_D, batch["other"].to_numpy()))
+    for batch in joining.rows.read(group.number):
+        similarity_P = evidence_D.similarities(batch["evidence"], at_D[group.places(batch["other"].to_numpy())])
         level_P = (similarity_P * evidence.NUM_LEVELS + 1e-9).astype(np.int64)  # 0.7 * 1000 is 700, not below
         count_L += np.bincount(level_P, minlength=len(count_L))
         confirmed_P = similarity_P >= joining.threshold

@@ -46,11 +46,8 @@ def near_keys(signatures: np.ndarray, num_bands: int) -> np.ndarray:
     """uint64[N, num_bands]: the low 16 bits of the first (up to four) rows of the *next* band, the first one highest.
     Ordered by them, documents that share a band stand beside those they share more with. A row's low bits are as good
     as random; its high ones are not, since a row is a minimum."""
-    rows_per_band = signatures.shape[1] // num_bands
-    low_NBR = signatures.reshape(-1, num_bands, rows_per_band)[:, :, :4].astype(np.uint64) & np.uint64(0xFFFF)
     near = np.zeros((len(signatures), num_bands), np.uint64)
-    for row in range(low_NBR.shape[2]):
-        near = near << np.uint64(16) | np.roll(low_NBR[:, :, row], -1, axis=1)
+    _near_keys(np.ascontiguousarray(signatures), near)
     return near
 
 
@@ -109,13 +106,15 @@ def _sign_batch(
 
 @kernel
 def _band_keys(signatures: np.ndarray, keys: np.ndarray) -> None:
-    rows_per_band = signatures.shape[1] // keys.shape[1]
+    num_bands = keys.shape[1]
+    rows_per_band = signatures.shape[1] // num_bands
     for n in range(len(signatures)):
-        for band in range(keys.shape[1]):
-            key = mix64(np.uint64(band + 1))
-            for row in range(rows_per_band):
-                key = mix64(key ^ np.uint64(signatures[n, band * rows_per_band + row]))
-            keys[n, band] = key
+        own = keys[n]
+        for band in range(num_bands):
+            own[band] = mix64(np.uint64(band + 1))
+        for row in range(rows_per_band):  # all bands side by side: a key's next mix waits for the one before
+            for band in range(num_bands):
+                own[band] = mix64(own[band] ^ np.uint64(signatures[n, band * rows_per_band + row]))
 
 
 @kernel
@@ -127,3 +126,14 @@ def _num_equal_rows(
         for k in range(len(one)):
             count += one[k] == other[k]
         equal_P[p] = count
+
+
+@kernel
+def _near_keys(signatures: np.ndarray, near: np.ndarray) -> None:
+    num_bands = near.shape[1]
+    rows_per_band = signatures.shape[1] // num_bands
+    for n in range(len(signatures)):
+        for band in range(num_bands):
+            start = (band + 1) % num_bands * rows_per_band
+            for row in range(start, start + min(4, rows_per_band)):
+                near[n, band] = near[n, band] << np.uint64(16) | np.uint64(signatures[n, row] & np.uint32(0xFFFF))

@@ -45,9 +45,15 @@ def groups(keys: tuple[np.ndarray, ...], preferences: tuple[np.ndarray, ...]) ->
 
 def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """int64[num_nodes]: the least node of each node's component, given edges (left, right) of nodes."""
-    parent = np.arange(num_nodes, dtype=np.int64)
-    _link(parent, left, right)
+    parent = alone(num_nodes)
+    link(parent, left, right)
+    settle(parent)
     return parent
+
+
+def alone(num_nodes: int) -> np.ndarray:
+    """int64[num_nodes]: the parent of each node where none is linked: itself."""
+    return np.arange(num_nodes, dtype=np.int64)
 
 
 @inlined
@@ -84,12 +90,18 @@ def _root(parent: np.ndarray, node: Any) -> Any:
 
 
 @kernel
-def _link(parent: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+def link(parent: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """Link the ends of edges; the least node of a component is its root."""
     for e in range(len(left)):
         a, b = _root(parent, left[e]), _root(parent, right[e])
         if a < b:
             parent[b] = a
         else:
             parent[a] = b
+
+
+@kernel
+def settle(parent: np.ndarray) -> None:
+    """Let every node's parent be its root."""
     for node in range(len(parent)):  # parents come before their children
         parent[node] = parent[parent[node]]
