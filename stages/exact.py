@@ -1,14 +1,16 @@
-"""Exact dedup: of documents with the same normalised text one is kept.
+"""Exact dedup: of documents with the same normalised text, or the same normalised URL, one is kept.
 
-Reads:  text, id and the column the `keep` policy looks at
+Reads:  text, id, url with `by: url`, and the column the `keep` policy looks at
 Writes: the kept documents with `duplicate_count`, int64: how many documents each stands for, itself included; the
-        others go to the ledger as `exact_duplicate` with `duplicate_of`
+        others go to the ledger as `exact_duplicate`, or `same_url`, with `duplicate_of`
 Cost:   56 bytes exchanged per document; a task holds one partition of about 4 million rows (300 MB)
-Source: xxh3-128 (Collet) of the text; hashes are compared in all 128 bits. At 10^10 documents the chance of any false
-        match is about 10^-19 (birthday bound)
+Source: xxh3-128 (Collet) of the text or URL; hashes are compared in all 128 bits. At 10^10 documents the chance of any
+        false match is about 10^-19 (birthday bound); the forms of URLs are those of stages/kernels/url_forms.py
 
-`normalisation: plain` (default): lower case, canonical decomposition (so that NFC and NFD are one), each run of white
-space as one space, none at the ends. `none`: the bytes as they are. A document without text is kept.
+`normalisation: plain` (default): of a text lower case, canonical decomposition (so that NFC and NFD are one), each run
+of white space as one space, none at the ends; of a URL what RFC 3986 says is the same: letter case of scheme and host,
+percent-encoding, dot segments, the default port, an empty path, the fragment. `none`: the bytes as they are. A document
+without a text, or without a URL, is kept.
 """
 
 from __future__ import annotations
@@ -20,26 +22,37 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from pipeline.errors import FieldError
 from pipeline.schemas import ID
 from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext, WideContext, wide
-from stages.dedup import decisions
+from stages.dedup import decisions, exhibits
+from stages.dedup.corpus import Grouping, document_parts, grouped
 from stages.dedup.documents import num_documents, read_shard
 from stages.dedup.survivors import COUNT, Keep, columns_of, order_rows, preference
 
 ROWS_PER_PARTITION = 4_000_000
-# `key` and `low` are the two halves of the text's hash.
+# `key` and `low` are the two halves of the text's or URL's hash.
 CONTENT = pa.schema(
     [
         ("key", pa.uint64()), ("low", pa.uint64()), ("doc", pa.int64()), ("rank", pa.float64()), ("id", ID),
         ("weight", pa.int64()),
     ]
 )  # fmt: skip
+REASONS = {"content": "exact_duplicate", "url": "same_url"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
+    by: Literal["content", "url"] = "content"
     keep: Keep = "longest"  # then the smallest id; stages/dedup/survivors.py
     normalisation: Literal["plain", "none"] = "plain"
+
+    def __post_init__(self) -> None:
+        if self.by == "url" and self.normalisation == "none" and self.keep == "shortest_url":
+            raise FieldError(
+                "keep", self.keep, "another policy: URLs that are equal byte for byte are equally long",
+                mend="Say `keep: latest`, or `normalisation: plain`.",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +62,9 @@ class _Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Grouping:
+class _Deciding:
     contents: ExchangeReader
-    num_shards: int
+    grouping: Grouping
 
 
 @wide(version=1, ports={"documents": "documents"}, produces="documents", reads=("text",), adds={COUNT: pa.int64()})
@@ -61,30 +74,33 @@ def exact(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     shards = range(len(documents.shards()))
     num_docs = num_documents(documents)
     num_partitions = max(1, -(-num_docs // ROWS_PER_PARTITION))
-    job = _Job(cfg=cfg, documents=documents)
-    contents = ctx.exchange("contents", _contents, shards, num_partitions, job)
-    grouping = _Grouping(contents=contents, num_shards=max(1, len(shards)))
-    decided = decisions.Decided(
-        documents=documents, reason="exact_duplicate", threshold=float("nan"),
-        decisions=ctx.exchange("decisions", _decide, range(num_partitions), grouping.num_shards, grouping),
-    )  # fmt: skip
-    decisions.report_clusters(ctx.report, ctx.map("summary", decisions.summarise, shards, decided), num_docs)
+    groups, grouping = grouped(document_parts(documents))
+    contents = ctx.exchange("contents", _contents, shards, num_partitions, _Job(cfg=cfg, documents=documents))
+    deciding = _Deciding(contents=contents, grouping=grouping)
+    rows = ctx.exchange("decisions", _decide, range(num_partitions), grouping.num_groups, deciding)
+    decided = decisions.Decided(documents=documents, work=ctx.work, reason=REASONS[cfg.by], threshold=float("nan"))
+    summaries = ctx.map("written decisions", decisions.write_read_decisions, groups, rows)
+    largest = decisions.report_clusters(ctx.report, summaries, num_docs)
+    exhibits.show(ctx, decided, groups, largest, verify=None)
     ctx.filter_documents(documents, decisions.open_filter, decided)
     return {}
 
 
 def _contents(job: _Job, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """CONTENT rows of a shard's documents that have text."""
-    for first, batch in read_shard(job.documents, shard, ("text", *columns_of(job.cfg.keep)), (COUNT,)):
-        hash_N2, has_text_N = _content_hashes(batch["text"], job.cfg.normalisation)
+    """CONTENT rows of a shard's documents that have a text, or a URL."""
+    from stages.dedup.urls import url_hashes
+
+    column, hashes = ("text", _content_hashes) if job.cfg.by == "content" else ("url", url_hashes)
+    for first, batch in read_shard(job.documents, shard, (column, *columns_of(job.cfg.keep)), (COUNT,)):
+        hash_N2, is_known_N = hashes(batch[column], job.cfg.normalisation)
         order = order_rows(batch, job.cfg.keep)
         doc_N = pa.array(np.arange(first, first + batch.num_rows))
         key, low = pa.array(hash_N2[:, 0]), pa.array(hash_N2[:, 1])
         columns = [key, low, doc_N, *(order[name] for name in ("rank", "id", "weight"))]
-        yield pa.RecordBatch.from_arrays(columns, schema=CONTENT).filter(pa.array(has_text_N))
+        yield pa.RecordBatch.from_arrays(columns, schema=CONTENT).filter(pa.array(is_known_N))
 
 
-def _content_hashes(texts: pa.Array, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
+def _content_hashes(texts: pa.Array, normalisation: Literal["plain", "none"]) -> tuple[np.ndarray, np.ndarray]:
     """uint64[N, 2] hash of each text, and whether anything of it was left to hash."""
     from stages.kernels import fold, fold_table, hashing, utf8
 
@@ -97,11 +113,11 @@ def _content_hashes(texts: pa.Array, normalisation: str) -> tuple[np.ndarray, np
     return hashing.content_hashes(starts, ends, data), ends > starts
 
 
-def _decide(grouping: _Grouping, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
+def _decide(deciding: _Deciding, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
     """DECISION rows of a partition's documents that share their hash with another one."""
     from stages.kernels.union_find import groups
 
-    rows = pa.Table.from_batches(grouping.contents.read(partition), CONTENT).combine_chunks()
+    rows = pa.Table.from_batches(deciding.contents.read(partition), CONTENT).combine_chunks()
     batches = rows.to_batches()
     if not batches:
         return
@@ -118,4 +134,4 @@ def _decide(grouping: _Grouping, partition: int, task: TaskContext) -> Iterator[
         doc_N=members["doc"].to_numpy(), representative_N=at_R[first_C], ids=members["id"],
         weight_N=members["weight"].to_numpy(), value_N=np.full(len(row_C), np.nan),
     )  # fmt: skip
-    yield from decisions.decision_rows(clusters, grouping.num_shards)
+    yield from decisions.decision_rows(clusters, deciding.grouping)

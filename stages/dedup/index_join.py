@@ -22,6 +22,7 @@ from pipeline.schemas import ID
 from pipeline.stage import ExchangeReader, TaskContext
 from stages.dedup.corpus import NEW, Group, Grouping
 from stages.dedup.documents import halves
+from stages.dedup.seen import Seen
 from stages.dedup.survivors import MIX
 
 ROWS_PER_PARTITION = 8_000_000
@@ -32,12 +33,15 @@ IDENTITY = pa.schema([("key", pa.uint64()), ("id", ID), ("doc", pa.int64()), ("u
 RESOLVED = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("target", pa.int64())])
 
 
-def identities(shared: None, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """IDENTITY rows of a group's documents and entries, and of what its entries ask for."""
+def identities(seen: Seen, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """IDENTITY rows of a group's documents and entries, and of what its entries ask for. Documents that were taken
+    down answer to nothing."""
+    removed = seen.removed()
     for part in group.parts:
         for first, batch in part.read(("id", "representative", "other")):
             doc_N = first + np.arange(batch.num_rows)
-            yield _rows(batch["id"], doc_N, part.update)
+            stays = pa.compute.invert(pa.compute.is_in(batch["id"], removed))
+            yield _rows(pa.compute.if_else(stays, batch["id"], None), doc_N, part.update)
             if part.update != NEW:
                 itself = pa.compute.equal(batch["id"], batch["representative"]).fill_null(False)
                 yield _rows(pa.compute.if_else(itself, None, batch["representative"]), doc_N, _ASKS)

@@ -124,7 +124,7 @@ def _resolved(run: Run) -> ExchangeReader | None:
     if run.seen is None:
         return None
     num_partitions = max(1, -(-run.num_docs // index_join.ROWS_PER_PARTITION))
-    rows = run.ctx.exchange("identities", index_join.identities, run.groups, num_partitions)
+    rows = run.ctx.exchange("identities", index_join.identities, run.groups, num_partitions, run.seen)
     resolving = index_join.Resolving(rows=rows, grouping=run.grouping)
     return run.ctx.exchange("resolved", index_join.resolved, range(num_partitions), run.grouping.num_groups, resolving)
 
