@@ -54,6 +54,7 @@ from stages.kernels.shingling import Shingling
 class Config:
     num_bands: int = 14  # as the signatures were made with
     rows_per_band: int = 8
+    extra_rows: int = 0
     threshold: float = 0.7  # similarity from which two documents are one; 0: a shared band is enough
     verify: Literal["signatures", "exact"] = "signatures"  # exact reads the texts of candidates and is dearer
     keep: Keep = "longest"  # then the smallest id; stages/dedup/survivors.py
@@ -72,6 +73,8 @@ class Config:
         for name in ("num_bands", "rows_per_band"):
             if not 1 <= getattr(self, name) <= 1024:
                 raise FieldError(name, getattr(self, name), "a whole number from 1 to 1024")
+        if not 0 <= self.extra_rows <= 4096:
+            raise FieldError("extra_rows", self.extra_rows, "a whole number from 0 to 4096")
         for name in ("threshold", "alarm_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise FieldError(name, getattr(self, name), "a number from 0 to 1")
@@ -89,7 +92,7 @@ class Config:
 
 def _contract(cfg: Config) -> Mapping[str, JSON]:
     """What all signatures of an index agree in."""
-    names = ("num_bands", "rows_per_band", "ngram", "seed", "normalisation", "shingles")
+    names = ("num_bands", "rows_per_band", "extra_rows", "ngram", "seed", "normalisation", "shingles")
     return {name: getattr(cfg, name) for name in names}
 
 
@@ -127,7 +130,7 @@ def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     seen = _seen(cfg, {"documents": documents.fingerprint})
     run = near_duplicates.Run(
         ctx=ctx, documents=documents, num_bands=cfg.num_bands, rows_per_band=cfg.rows_per_band,
-        threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg), alarm_size=cfg.alarm_size,
+        extra_rows=cfg.extra_rows, threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg), alarm_size=cfg.alarm_size,
         alarm_share=cfg.alarm_share, split_large=cfg.split_large, seen=seen,
     )  # fmt: skip
     decided = decisions.Decided(
@@ -141,5 +144,5 @@ def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
 
 def _verify(cfg: Config) -> Verify:
     shingling = Shingling(ngram=cfg.ngram, normalisation=cfg.normalisation, shingles=cfg.shingles)
-    num_rows = cfg.num_bands * cfg.rows_per_band
+    num_rows = cfg.num_bands * cfg.rows_per_band + cfg.extra_rows
     return Verify(method=cfg.verify, num_rows=num_rows, seed=cfg.seed, shingling=shingling)

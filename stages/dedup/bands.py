@@ -40,6 +40,7 @@ class Banding:
     num_bands: int
     rows_per_band: int
     keep: Keep
+    extra_rows: int = 0
     resolved: ExchangeReader | None = None
     seen: Seen | None = None
 
@@ -68,7 +69,7 @@ def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.
     gone, num_unsigned = index_join.superseded(banding.resolved, group.number), 0
     removed = banding.seen.removed() if banding.seen else pa.array([], ID)
     for part in group.parts:
-        schema = entry_schema(banding.num_bands * banding.rows_per_band)
+        schema = entry_schema(banding.num_bands * banding.rows_per_band + banding.extra_rows)
         with (
             task.work.open_output(entries_name(part.number)) as stream,
             pa.ipc.new_file(stream, schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer,
@@ -81,7 +82,7 @@ def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.
                 num_unsigned += int((~signed_N).sum()) if part.update == NEW else 0
                 entries = _entries(batch, part, banding.keep, schema)
                 writer.write_batch(entries)
-                yield _bands(entries, doc_N, signed_N & here_N, banding.num_bands)
+                yield _bands(entries, doc_N, signed_N & here_N, banding)
     task.work.write_bytes(unsigned_name(group.number), str(num_unsigned).encode())
 
 
@@ -103,7 +104,7 @@ def _entries(batch: pa.RecordBatch, part: Part, keep: Keep, schema: pa.Schema) -
     return pa.RecordBatch.from_arrays([pa.array(standing_N), rank, ids, weight, signature], schema=schema)
 
 
-def _bands(entries: pa.RecordBatch, doc_N: np.ndarray, signed_N: np.ndarray, num_bands: int) -> pa.RecordBatch:
+def _bands(entries: pa.RecordBatch, doc_N: np.ndarray, signed_N: np.ndarray, banding: Banding) -> pa.RecordBatch:
     from stages.kernels import minhash
 
     signed_S = np.flatnonzero(signed_N)
@@ -112,10 +113,11 @@ def _bands(entries: pa.RecordBatch, doc_N: np.ndarray, signed_N: np.ndarray, num
         signature_SK = signature_SK[signed_S]
     high_N, low_N = halves(entries["id"])
     tie_S = (high_N ^ low_N * MIX)[signed_S]
+    num_bands, rows_per_band = banding.num_bands, banding.rows_per_band
     columns = [
-        minhash.band_keys(signature_SK, num_bands).reshape(-1),
+        minhash.band_keys(signature_SK, num_bands, rows_per_band).reshape(-1),
         np.repeat(doc_N[signed_S], num_bands),
-        minhash.near_keys(signature_SK, num_bands).reshape(-1),
+        minhash.near_keys(signature_SK, num_bands, rows_per_band).reshape(-1),
         np.repeat(tie_S, num_bands),
     ]
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=BAND)
@@ -129,7 +131,7 @@ def rows_of(signatures: pa.FixedSizeListArray) -> np.ndarray:
 
 
 def _check(batch: pa.RecordBatch, part: Part, banding: Banding) -> None:
-    num_rows = banding.num_bands * banding.rows_per_band
+    num_rows = banding.num_bands * banding.rows_per_band + banding.extra_rows
     wanted = ("signature", *columns_of(banding.keep)) if part.update == NEW else ("signature", "rank")
     for name in wanted:
         if name not in batch.schema.names:
@@ -141,8 +143,9 @@ def _check(batch: pa.RecordBatch, part: Part, banding: Banding) -> None:
     if not pa.types.is_fixed_size_list(type_) or type_.list_size != num_rows:
         raise DataError(
             f"signatures of type {type_}", where=f"column `signature` of step {banding.step}",
-            expected=f"{banding.num_bands} bands of {banding.rows_per_band} rows, {num_rows} in all",
-            mend="Give num_bands and rows_per_band the values the signatures step has.",
+            expected=f"{banding.num_bands} bands of {banding.rows_per_band} rows and {banding.extra_rows} more, "
+            f"{num_rows} in all",
+            mend="Give num_bands, rows_per_band and extra_rows the values the signatures step has.",
         )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Run:
     documents: InputArtifact
     num_bands: int
     rows_per_band: int
+    extra_rows: int
     threshold: float
     keep: Keep
     verify: Verify
@@ -133,6 +134,7 @@ def _edges(run: Run, resolved: ExchangeReader | None) -> ExchangeReader:
     """Phases 1 to 3: EDGE rows by group."""
     banding = bands.Banding(
         step=run.documents.step, num_bands=run.num_bands, rows_per_band=run.rows_per_band, keep=run.keep,
+        extra_rows=run.extra_rows,
         resolved=resolved, seen=run.seen,
     )  # fmt: skip
     num_partitions = max(1, -(-run.num_docs * run.num_bands // pairing.BAND_ROWS_PER_PARTITION))

@@ -35,19 +35,20 @@ def sign(shingles: Shingles, factors: np.ndarray, terms: np.ndarray) -> np.ndarr
     return signatures
 
 
-def band_keys(signatures: np.ndarray, num_bands: int) -> np.ndarray:
-    """uint64[N, num_bands]: a well-mixed hash of each band's number and rows. Signatures uint32[N, bands * rows]."""
+def band_keys(signatures: np.ndarray, num_bands: int, rows_per_band: int) -> np.ndarray:
+    """uint64[N, num_bands]: a well-mixed hash of each band's number and rows. Signatures uint32[N, K]; rows behind the
+    bands' are not looked at."""
     keys = np.empty((len(signatures), num_bands), np.uint64)
-    _band_keys(np.ascontiguousarray(signatures), keys)
+    _band_keys(np.ascontiguousarray(signatures), rows_per_band, keys)
     return keys
 
 
-def near_keys(signatures: np.ndarray, num_bands: int) -> np.ndarray:
+def near_keys(signatures: np.ndarray, num_bands: int, rows_per_band: int) -> np.ndarray:
     """uint64[N, num_bands]: the low 16 bits of the first (up to four) rows of the *next* band, the first one highest.
     Ordered by them, documents that share a band stand beside those they share more with. A row's low bits are as good
     as random; its high ones are not, since a row is a minimum."""
     near = np.zeros((len(signatures), num_bands), np.uint64)
-    _near_keys(np.ascontiguousarray(signatures), near)
+    _near_keys(np.ascontiguousarray(signatures), rows_per_band, near)
     return near
 
 
@@ -105,9 +106,8 @@ def _sign_batch(
 
 
 @kernel
-def _band_keys(signatures: np.ndarray, keys: np.ndarray) -> None:
+def _band_keys(signatures: np.ndarray, rows_per_band: int, keys: np.ndarray) -> None:
     num_bands = keys.shape[1]
-    rows_per_band = signatures.shape[1] // num_bands
     for n in range(len(signatures)):
         own = keys[n]
         for band in range(num_bands):
@@ -129,9 +129,8 @@ def _num_equal_rows(
 
 
 @kernel
-def _near_keys(signatures: np.ndarray, near: np.ndarray) -> None:
+def _near_keys(signatures: np.ndarray, rows_per_band: int, near: np.ndarray) -> None:
     num_bands = near.shape[1]
-    rows_per_band = signatures.shape[1] // num_bands
     for n in range(len(signatures)):
         for band in range(num_bands):
             start = (band + 1) % num_bands * rows_per_band

@@ -142,8 +142,21 @@ def test_minhash_ledger_names_representative_agreement_and_threshold(tmp_path: P
 
 def test_minhash_other_signature_width_names_the_mend(tmp_path: Path) -> None:
     table = _signed_table(np.ones((3, K + 1), np.uint32))
-    with pytest.raises(DataError, match=r"19.*expected 6 bands of 3 rows, 18 in all"):
+    with pytest.raises(DataError, match=r"19.*expected 6 bands of 3 rows and 0 more, 18 in all"):
         _run(CONFIG, [table], tmp_path)
+
+
+def test_minhash_extra_rows_decide_with_those_of_the_bands(tmp_path: Path) -> None:
+    """A pair that agrees in all bands and in few rows behind them is no pair; one that agrees in most is."""
+    rng = np.random.default_rng(0)
+    signature_NK = np.tile(rng.integers(1, 1 << 32, K + 22, dtype=np.uint32), (3, 1))
+    signature_NK[1, K:] = 0
+    signature_NK[2, K + 20 :] = 0
+    cfg = minhash.Config(num_bands=BANDS, rows_per_band=ROWS, extra_rows=22, threshold=0.7)
+    outcome = _run(cfg, [_signed_table(signature_NK, ["text", "text", "text"])], tmp_path)
+    ids = [bytes(id_) for id_ in _signed_table(signature_NK)["id"].to_pylist()]
+    assert sorted(outcome.kept["id"].to_pylist()) == sorted([min(ids[0], ids[2]), ids[1]])
+    assert outcome.dropped["value"].to_pylist() == [38 / 40]
 
 
 def test_minhash_missing_policy_column_names_it(tmp_path: Path) -> None:

@@ -35,11 +35,13 @@ def _datasketch(words: list[str], ngram: int, num_rows: int, seed: int) -> list[
     return [int(v) for v in theirs.hashvalues]
 
 
-@pytest.mark.parametrize("bands, rows, ngram, seed", [(14, 8, 5, 1), (3, 5, 2, 9), (1, 1, 1, 0)])
-def test_signatures_equal_datasketch(bands: int, rows: int, ngram: int, seed: int) -> None:
+@pytest.mark.parametrize(
+    "bands, rows, extra, ngram, seed", [(14, 8, 0, 5, 1), (14, 8, 144, 5, 1), (3, 5, 1, 2, 9), (1, 1, 0, 1, 0)]
+)
+def test_signatures_equal_datasketch(bands: int, rows: int, extra: int, ngram: int, seed: int) -> None:
     texts = ["The Quick brown fox, jumps over 2 lazy dogs.", "Ünïcödé words and 3,000.5 more of them; “quoted”!" * 20]
-    verdict = _sign(texts, num_bands=bands, rows_per_band=rows, ngram=ngram, seed=seed)
-    expected = [_datasketch(simplify(t).split(), ngram, bands * rows, seed) for t in texts]
+    verdict = _sign(texts, num_bands=bands, rows_per_band=rows, extra_rows=extra, ngram=ngram, seed=seed)
+    expected = [_datasketch(simplify(t).split(), ngram, bands * rows + extra, seed) for t in texts]
     assert verdict.columns["signature"].to_pylist() == expected
 
 
@@ -104,7 +106,7 @@ def test_signatures_changed_chinese_texts_share_a_band_as_often_as_the_curve_say
     pool = "".join(texts)
     changed = ["".join(letters.choice(pool) if letters.random() < 0.05 else c for c in t) for t in texts]
     signed = [_sign(side, shingles=shingles).columns["signature"] for side in (texts, changed)]
-    one, other = (minhash.band_keys(side.values.to_numpy().reshape(-1, 112), 14) for side in signed)
+    one, other = (minhash.band_keys(side.values.to_numpy().reshape(-1, 112), 14, 8) for side in signed)
     found = (one == other).any(axis=1)
     jaccard = []
     for text, other_text in zip(texts, changed, strict=True):
@@ -130,7 +132,9 @@ def _shingle_set(text: str, shingles: str) -> set[str]:
     return {" ".join(words[i : i + 5]) for i in range(len(words) - 4)}
 
 
-@pytest.mark.parametrize("field, value", [("num_bands", 0), ("rows_per_band", -1), ("ngram", 65), ("seed", 1 << 32)])
+@pytest.mark.parametrize(
+    "field, value", [("num_bands", 0), ("rows_per_band", -1), ("extra_rows", -1), ("ngram", 65), ("seed", 1 << 32)]
+)
 def test_signatures_config_out_of_range_is_refused(field: str, value: int) -> None:
     with pytest.raises(FieldError, match=field):
         signatures.Config(**{field: value})  # type: ignore[arg-type]

@@ -39,12 +39,30 @@ def test_sign_agreement_estimates_jaccard() -> None:
 
 def test_band_keys_are_equal_exactly_where_the_rows_are() -> None:
     rng = np.random.default_rng(0)
-    signatures = rng.integers(0, 3, (400, 12), dtype=np.uint32)
-    keys = minhash.band_keys(signatures, 4)
+    signatures = rng.integers(0, 3, (400, 12 + 5), dtype=np.uint32)
+    keys = minhash.band_keys(signatures, 4, 3)
     for band in range(4):
         rows = [tuple(r) for r in signatures[:, band * 3 : band * 3 + 3].tolist()]
         assert len(set(keys[:, band].tolist())) == len(set(rows)) == len(set(zip(rows, keys[:, band], strict=True)))
     assert len(np.unique(keys)) == sum(len(np.unique(keys[:, band])) for band in range(4))
+
+
+def test_near_keys_order_by_the_rows_of_the_next_band() -> None:
+    rng = np.random.default_rng(1)
+    signatures = rng.integers(0, 4, (500, 12 + 2), dtype=np.uint32)
+    near = minhash.near_keys(signatures, 4, 3)
+    for band in range(4):
+        following = (band + 1) % 4 * 3
+        rows = [tuple(r) for r in signatures[:, following : following + 3].tolist()]
+        assert np.argsort(near[:, band], kind="stable").tolist() == sorted(range(500), key=rows.__getitem__)
+
+
+def test_num_equal_rows_equals_a_comparison_row_by_row() -> None:
+    rng = np.random.default_rng(2)
+    left, right = (rng.integers(0, 3, (30, 112), dtype=np.uint32) for _ in range(2))
+    one_P, other_P = rng.integers(0, 30, 200), rng.integers(0, 30, 200)
+    expected = [(left[a] == right[b]).sum() for a, b in zip(one_P, other_P, strict=True)]
+    assert minhash.num_equal_rows(left, one_P, right, other_P).tolist() == expected
 
 
 def test_lsh_probability_equals_the_share_found_by_drawing() -> None:

@@ -86,7 +86,8 @@ def test_fold_fixed_texts_give_the_recorded_bytes(
 def test_signatures_of_fixed_texts_are_the_recorded_ones(ngram: int, num_rows: int, seed: int, expected: str) -> None:
     found = shingles.shingles(fold.fold(_texts(), fold_table.load("datatrove")), ngram)
     signatures = minhash.sign(found, *minhash.permutations(num_rows, seed))
-    keys = minhash.band_keys(signatures, 7 if num_rows % 7 == 0 else 1)
+    num_bands = 7 if num_rows % 7 == 0 else 1
+    keys = minhash.band_keys(signatures, num_bands, num_rows // num_bands)
     assert _digest(found.offsets, found.hashes, signatures, keys) == expected
 
 
