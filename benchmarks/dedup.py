@@ -148,7 +148,7 @@ def speed(given: argparse.Namespace, folder: Path) -> tuple[dict[str, float], di
     known: dict[str, float] = {}
     for _ in range(given.rounds):
         with ray_backend(folder) as backend:
-            run = run_dedup(VERIFY["signature"], documents, folder / "run", backend)
+            run = run_dedup(VERIFY[NARROW], documents, folder / "run", backend)
         known = compare_known(clusters, labels_of(run))
         shutil.rmtree(folder / "run")
         phases = [dedup_scale.phase_row(phase, num_documents) for phase in run.phases]

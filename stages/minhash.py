@@ -21,6 +21,11 @@ Phases, each a set of tasks that commit one by one:
 5. standings, clusters: the preferred document of each.
 6. decisions and filter (per shard).
 
+With `index` a document is also compared with those of all runs that used the same folder before, in whatever order they
+came. The clusters are those of one run over everything (where more than 8 different documents share a band, they may be
+joined more). Who stays is not: what an earlier run kept has been handed on, so it stays, and a newcomer is dropped for
+it whatever the policy says; where a newcomer shows two kept documents to be one cluster, both stay.
+
 The result depends on the documents alone, not on shards, partitions or order. (Where two ids have the same 64-bit hash,
 who is compared with whom in a large group could: once in 10^7 groups of a million.)
 
@@ -130,8 +135,8 @@ def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     seen = _seen(cfg, {"documents": documents.fingerprint})
     run = near_duplicates.Run(
         ctx=ctx, documents=documents, num_bands=cfg.num_bands, rows_per_band=cfg.rows_per_band,
-        extra_rows=cfg.extra_rows, threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg), alarm_size=cfg.alarm_size,
-        alarm_share=cfg.alarm_share, split_large=cfg.split_large, seen=seen,
+        extra_rows=cfg.extra_rows, threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg),
+        alarm_size=cfg.alarm_size, alarm_share=cfg.alarm_share, split_large=cfg.split_large, seen=seen,
     )  # fmt: skip
     decided = decisions.Decided(
         documents=documents, work=ctx.work, reason="near_duplicate", threshold=cfg.threshold,

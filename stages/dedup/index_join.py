@@ -1,13 +1,14 @@
 """The documents of a run and the entries of an index brought together by id.
 
-Reads:  ids; the representatives of entries
+Reads:  ids and URLs; the representatives of entries
 Writes: RESOLVED rows by group: entries whose document has come again, and what entries are tied to
 Cost:   40 bytes exchanged per document, entry and tie; a task holds about ROWS_PER_PARTITION of them, 100 bytes each
 Source: our choice
 
 A document that an index has already (a run repeated with other settings) is no duplicate of itself: its entry counts
-no more. An entry is tied to its representative, a link to both of its; where that one was removed, those tied to it are
-tied to each other.
+no more. Two URLs under one id are refused: ids that are made of file names meet where two crawls use the same names.
+An entry is tied to its representative, a link to both of its; where that one was removed, those tied to it are tied to
+each other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.errors import DataError
 from pipeline.schemas import ID
 from pipeline.stage import ExchangeReader, TaskContext
 from stages.dedup.corpus import NEW, Group, Grouping
@@ -28,7 +30,10 @@ from stages.dedup.survivors import MIX
 ROWS_PER_PARTITION = 8_000_000
 SUPERSEDED = -1
 _ASKS = -2  # in place of an update: the row asks which document has the id
-IDENTITY = pa.schema([("key", pa.uint64()), ("id", ID), ("doc", pa.int64()), ("update", pa.int64())])
+# `url`: its hash, 0 where there is none.
+IDENTITY = pa.schema(
+    [("key", pa.uint64()), ("id", ID), ("doc", pa.int64()), ("update", pa.int64()), ("url", pa.uint64())]
+)
 # `target`: the document that `doc` is tied to, or SUPERSEDED.
 RESOLVED = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("target", pa.int64())])
 
@@ -38,23 +43,32 @@ def identities(seen: Seen, group: Group, task: TaskContext) -> Iterator[pa.Recor
     down answer to nothing."""
     removed = seen.removed()
     for part in group.parts:
-        for first, batch in part.read(("id", "representative", "other")):
+        for first, batch in part.read(("id", "url", "representative", "other")):
             doc_N = first + np.arange(batch.num_rows)
             stays = pa.compute.invert(pa.compute.is_in(batch["id"], removed))
-            yield _rows(pa.compute.if_else(stays, batch["id"], None), doc_N, part.update)
+            yield _rows(pa.compute.if_else(stays, batch["id"], None), doc_N, part.update, _url_hashes(batch["url"]))
             if part.update != NEW:
                 itself = pa.compute.equal(batch["id"], batch["representative"]).fill_null(False)
                 yield _rows(pa.compute.if_else(itself, None, batch["representative"]), doc_N, _ASKS)
                 yield _rows(batch["other"], doc_N, _ASKS)
 
 
-def _rows(ids: pa.Array, doc_N: np.ndarray, update: int) -> pa.RecordBatch:
+def _url_hashes(urls: pa.Array) -> np.ndarray:
+    from stages.kernels import hashing, utf8
+
+    text = utf8.view(urls)
+    hash_N = hashing.content_hashes(text.offsets[:-1], text.offsets[1:], text.data)[:, 0]
+    return np.where(np.array(urls.is_valid()), hash_N, np.uint64(0))
+
+
+def _rows(ids: pa.Array, doc_N: np.ndarray, update: int, url_N: np.ndarray | None = None) -> pa.RecordBatch:
     """IDENTITY rows of the ids that are no nulls."""
+    url_N = np.zeros(len(ids), np.uint64) if url_N is None else url_N
     valid_N = np.array(ids.is_valid())
     ids = ids.filter(pa.array(valid_N)).cast(ID)
     high, low = halves(ids)
-    columns = [pa.array((high ^ low) * MIX), ids, pa.array(doc_N[valid_N]), pa.array(np.full(len(ids), update))]
-    return pa.RecordBatch.from_arrays(columns, schema=IDENTITY)
+    columns = [(high ^ low) * MIX, ids, doc_N[valid_N], np.full(len(ids), update), url_N[valid_N]]
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +94,23 @@ def resolved(resolving: Resolving, partition: int, task: TaskContext) -> Iterato
     first = np.repeat(starts, np.diff(np.append(starts, len(order))))
     is_other = np.arange(len(order)) != first
     superseded = is_other & (update >= 0)
+    url = rows["url"].to_numpy()[order]
+    _check_urls(superseded & (url != url[first]) & (url != 0) & (url[first] != 0), rows["id"], order)
     tied = is_other & (update == _ASKS)
     docs = np.concatenate([doc[superseded], doc[tied]])
     targets = np.concatenate([np.full(superseded.sum(), SUPERSEDED), doc[first[tied]]])
     columns = [resolving.grouping.keys(docs), docs, targets]
     yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=RESOLVED)
+
+
+def _check_urls(wrong: np.ndarray, ids: pa.ChunkedArray, order: np.ndarray) -> None:
+    if wrong.any():
+        example = ids[int(order[np.flatnonzero(wrong)[0]])].as_py().hex()
+        raise DataError(
+            f"{int(wrong.sum())} ids stand for other URLs than in earlier runs, such as {example}", where="the index",
+            expected="an id for each document of all crawls",
+            mend="stages.documents makes ids of file names and places: give it `id_column`, or files of other names.",
+        )  # fmt: skip
 
 
 def superseded(rows: ExchangeReader | None, group: int) -> np.ndarray:

@@ -210,6 +210,18 @@ def test_index_damaged_json_is_named(tmp_path: Path) -> None:
         runs.run("second", table)
 
 
+def test_index_same_id_for_another_url_is_named(tmp_path: Path) -> None:
+    table = _signed_table(_families(seed=2, num_families=5))
+    at = table.schema.get_field_index("url")
+    for crawl in ("first", "second"):
+        urls = pa.array([f"https://{crawl}.example/{n}" for n in range(table.num_rows)])
+        table = table.set_column(at, "url", urls)
+        if crawl == "first":
+            _Crawls(tmp_path).run(crawl, table)
+    with pytest.raises(DataError, match=r"ids stand for other URLs.*give it `id_column`"):
+        _Crawls(tmp_path).run("second", table)
+
+
 def test_index_with_exact_verification_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match="keeps signatures, and no texts"):
         _config(tmp_path, verify="exact")
