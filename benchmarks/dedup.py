@@ -47,7 +47,7 @@ PEER_SCRIPT = REPOSITORY / "benchmarks" / "dedup_peers.py"
 PEERS = ("datasketch", "datasketch_stream", "rensa", "rensa_deduplicator")
 PARTS = ("truth", "speed", "scale")
 NARROW = "signature_112"
-VERIFY = {
+VERIFY: dict[str, dict[str, Any]] = {
     "signature": {"verify": "signatures", "extra_rows": EXTRA_ROWS},
     "exact": {"verify": "exact", "extra_rows": EXTRA_ROWS},
     NARROW: {"verify": "signatures"},

@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     about_document = verb("explain", _explain, "Tell one document's fate.")
     about_document.add_argument("url", help="its URL, or its id in hexadecimal")
     about_document.add_argument("--output", default="runs/demo", help="the output folder of the run")
+    about_document.add_argument("--members", action="store_true", help="compare other members of its clusters, too")
     cli_index.add_verbs(
         verbs.add_parser("index", help="Look at an index of earlier runs, remove documents from it, merge indexes.")
     )
@@ -258,7 +259,8 @@ def _report(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace) -> int:
     folder, _ = _last_run(args.output)
-    fates = explain(folder, args.url)
+    comparison = importlib.import_module("stages.dedup.comparison")
+    fates = explain(folder, args.url, comparison, args.members)
     if args.json:
         print(json.dumps([fate.to_json() for fate in fates]))
     else:

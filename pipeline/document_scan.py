@@ -1,14 +1,15 @@
-"""Finding documents by URL or id in artifacts, without reading their text.
+"""Finding documents by URL or id in artifacts; text is read of single documents only, where it is asked for.
 
 Reads:  shards/*.parquet and dropped/*.parquet of documents artifacts, through pyarrow.dataset
 Writes: nothing
 Costs:  one pass over the filtered column per artifact (row groups whose statistics rule the value out are skipped), the
-        other columns only for what matched; batches of BATCH_ROWS, read one ahead. The hint for a URL that is not
-        there looks at HINT_URLS URLs at most
+        other columns only for what matched; batches of BATCH_ROWS, read one ahead. `read_place` reads a row group. The
+        hint for a URL that is not there looks at HINT_URLS URLs at most
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from pipeline.artifact import Artifact
 from pipeline.errors import DataError
@@ -52,6 +54,15 @@ class Hint:
     num_without_url: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A document's row: the shard of an artifact, a row group in it, the row in that."""
+
+    shard: str
+    group: int
+    row: int
+
+
 def _files(artifact: Artifact, folder: str) -> list[str]:
     names = [entry["name"] for entry in artifact.manifest["files"]]
     return [name for name in names if name.startswith(f"{folder}/") and name.endswith(".parquet")]
@@ -69,7 +80,7 @@ def _batches(
     """Batches of `columns` and, as `__filename`, the file each row is from."""
     if not names:
         return
-    try:
+    with _reading(artifact):
         scanner = _dataset(artifact, names).scanner(
             columns=[*columns, "__filename"],
             filter=where,
@@ -78,6 +89,12 @@ def _batches(
             fragment_readahead=2,
         )
         yield from scanner.to_batches()
+
+
+@contextlib.contextmanager
+def _reading(artifact: Artifact) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"a Parquet file that cannot be read ({error})", where=artifact.folder.location,
@@ -109,9 +126,9 @@ def find_rows(name: str, artifact: Artifact, column: str, wanted: str | bytes) -
                 yield Row(artifact=name, shard=file, dropped_by=dropped_by, columns=columns)
 
 
-def representatives(artifacts: Mapping[str, Artifact], ids: Collection[bytes]) -> dict[bytes, str]:
-    """URLs of the documents with these ids, found wherever they ended."""
-    known: dict[bytes, str] = {}
+def representatives(artifacts: Mapping[str, Artifact], ids: Collection[bytes]) -> dict[bytes, str | None]:
+    """URLs of the documents with these ids, found wherever they ended; an id that no artifact holds is not in it."""
+    known: dict[bytes, str | None] = {}
     for artifact in artifacts.values():
         missing = sorted(set(ids) - set(known))
         if not missing:
@@ -119,8 +136,51 @@ def representatives(artifacts: Mapping[str, Artifact], ids: Collection[bytes]) -
         where = pc.field("id").isin(pa.array(missing, pa.binary(16)))
         for folder in ("shards", "dropped"):
             for batch in _batches(artifact, _files(artifact, folder), ["id", "url"], where):
-                known |= {row["id"]: row["url"] for row in batch.to_pylist() if row["url"] is not None}
+                known |= {row["id"]: row["url"] for row in batch.to_pylist()}
     return known
+
+
+def dropping_steps(artifacts: Mapping[str, Artifact], ids: Collection[bytes]) -> dict[bytes, str]:
+    """The steps that dropped the documents with these ids; those that no step dropped are not in it."""
+    found: dict[bytes, str] = {}
+    where = pc.field("id").isin(pa.array(sorted(ids), pa.binary(16)))
+    for artifact in artifacts.values() if ids else ():
+        for batch in _batches(artifact, _files(artifact, "dropped"), ["id", "step"], where):
+            found |= {row["id"]: row["step"] for row in batch.to_pylist()}
+    return found
+
+
+def duplicates(artifact: Artifact, ids: Collection[bytes]) -> Iterator[pa.Table]:
+    """Ledger rows (without excerpt and reason) of what was dropped for the documents with these ids."""
+    where = pc.field("duplicate_of").isin(pa.array(sorted(ids), pa.binary(16)))
+    columns = ["id", "url", "step", "duplicate_of", "value", "threshold"]
+    for batch in _batches(artifact, _files(artifact, "dropped"), columns, where):
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch]).select(columns)
+
+
+def find_places(artifact: Artifact, ids: Collection[bytes]) -> dict[bytes, Place]:
+    """Where the documents with these ids lie, as far as the artifact keeps them; only `id` is read."""
+    found: dict[bytes, Place] = {}
+    wanted = pa.array(sorted(ids), pa.binary(16))
+    for shard in _files(artifact, "shards"):
+        if len(found) == len(wanted):
+            break
+        with _reading(artifact), artifact.folder.open_input(shard) as file, pq.ParquetFile(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                column = parquet.read_row_group(group, columns=["id"])["id"]
+                for row in pc.indices_nonzero(pc.is_in(column, wanted)).to_pylist():
+                    found.setdefault(column[row].as_py(), Place(shard=shard, group=group, row=row))
+    return found
+
+
+def read_place(artifact: Artifact, place: Place, columns: Sequence[str]) -> dict[str, Any]:
+    """One document's `columns`, as far as the artifact has them."""
+    with _reading(artifact), artifact.folder.open_input(place.shard) as file, pq.ParquetFile(file) as parquet:
+        present = [name for name in columns if name in parquet.schema_arrow.names]
+        rows = parquet.read_row_group(place.group, columns=present).slice(place.row, 1).to_pylist()
+    row: dict[str, Any] = rows[0]
+    return row
 
 
 def search_hint(artifacts: Mapping[str, Artifact], url: str) -> Hint:

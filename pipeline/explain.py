@@ -1,9 +1,10 @@
-"""One document's fate: which steps it passed, which one dropped it and why, or where it is kept.
+"""One document's fate: which steps it passed, which one dropped it and why, its clusters, or where it is kept.
 
 Reads:  {output}/run.json, then of every documents artifact it names: the ledger (dropped/) and the shards, filtered by
-        URL or id while they stream; text is never read
+        URL or id while they stream; text is read where two documents of a cluster are compared (explain_pair.py)
 Writes: nothing
-Costs:  one pass over the `url` and `id` columns of each artifact; memory for a few batches, whatever the crawl's size
+Costs:  two passes over the `url` and `id` columns of each artifact and one over its ledger; memory for a few batches,
+        whatever the crawl's size
 
 A URL may stand for several documents (crawled twice); each has its own fate, told apart by its id.
 """
@@ -16,8 +17,10 @@ from typing import Any
 
 from pipeline.annotation import REASON, column
 from pipeline.artifact import Artifact, open_artifact
-from pipeline.document_scan import Row, find_rows, representatives, search_hint
+from pipeline.document_scan import Row, dropping_steps, find_rows, representatives, search_hint
 from pipeline.errors import DataError
+from pipeline.explain_cluster import Cluster, Clusters, find_dropped
+from pipeline.explain_lines import duplicate_lines, kept_lines
 from pipeline.run_file import read_run
 from pipeline.store import Folder
 from pipeline.wording import number, one_line, sentence
@@ -30,7 +33,8 @@ class StepFate:
     """What one step did with the document. `value` and `threshold` are null where the reason has none.
 
     Of a step that annotates, `measures` are what it measured (null where the document was dropped before they were
-    written), and `reason` is what it would drop the document for."""
+    written), and `reason` is what it would drop the document for. `cluster` is null where no other document was dropped
+    for this one, nor this one for another."""
 
     step: str
     outcome: str  # `passed`, `dropped` or `annotated`
@@ -41,6 +45,7 @@ class StepFate:
     duplicate_of: str | None = None  # hexadecimal id of the representative
     duplicate_of_url: str | None = None
     measures: Mapping[str, float | None] | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +74,11 @@ class Fate:
         return {key: _without_nan(value) for key, value in asdict(self).items()}
 
 
-def explain(output: Folder, url_or_id: str) -> list[Fate]:
+def explain(output: Folder, url_or_id: str, comparison: Any | None = None, compare_members: bool = False) -> list[Fate]:
     """The fates of all documents with this URL (exactly as crawled) or this id (32 hexadecimal digits).
 
+    `comparison`, the module stages/dedup/comparison.py, compares what was dropped as a duplicate with what stayed, with
+    `compare_members` the other members of a cluster as well; without it nothing is compared.
     Raises DataError where there is none, with the nearest URLs and what was searched; and where there is no run.
     """
     run = _run(output)
@@ -86,7 +93,12 @@ def explain(output: Folder, url_or_id: str) -> list[Fate]:
         by_document.setdefault(row.identity(), []).append(row)
     originals = {row.columns["duplicate_of"] for row in rows if row.columns.get("duplicate_of") is not None}
     known = representatives(artifacts, originals)
-    return [_fate(found, run, artifacts, known) for found in by_document.values()]
+    asked = {row.columns["id"] for row in rows if row.columns.get("id") is not None}
+    clusters = Clusters(
+        output=output, run=run, dropped=find_dropped(artifacts, asked | originals), asked=asked, urls=known,
+        dropped_by=dropping_steps(artifacts, originals), comparison=comparison, compare_members=compare_members,
+    )  # fmt: skip
+    return [_with_clusters(_fate(found, run, artifacts, known), clusters) for found in by_document.values()]
 
 
 def _run(output: Folder) -> Mapping[str, Any]:
@@ -109,7 +121,7 @@ def _documents_artifacts(output: Folder, run: Mapping[str, Any]) -> dict[str, Ar
 
 
 def _fate(
-    rows: Sequence[Row], run: Mapping[str, Any], artifacts: Mapping[str, Artifact], known: Mapping[bytes, str]
+    rows: Sequence[Row], run: Mapping[str, Any], artifacts: Mapping[str, Artifact], known: Mapping[bytes, str | None]
 ) -> Fate:
     """What the rows of one document, found in several artifacts, say together."""
     outcome: dict[str, StepFate] = {}
@@ -131,6 +143,19 @@ def _fate(
     )  # fmt: skip
 
 
+def _with_clusters(fate: Fate, clusters: Clusters) -> Fate:
+    return fate if fate.id is None else replace(fate, steps=tuple(_with_cluster(s, fate, clusters) for s in fate.steps))
+
+
+def _with_cluster(step: StepFate, fate: Fate, clusters: Clusters) -> StepFate:
+    assert fate.id is not None
+    original = None if step.duplicate_of is None else bytes.fromhex(step.duplicate_of)
+    cluster = clusters.of(step.step, bytes.fromhex(fate.id), fate.url, original)
+    if cluster is None or original is None:
+        return replace(step, cluster=cluster)
+    return replace(step, cluster=cluster, duplicate_of_url=cluster.representative_url)
+
+
 def _annotating(artifacts: Mapping[str, Artifact]) -> dict[str, list[str]]:
     """What each step that annotates measures."""
     identities = [i for artifact in artifacts.values() for i in artifact.manifest.get("identities", {}).items()]
@@ -145,7 +170,7 @@ def _annotated(step: str, measures: Sequence[str], rows: Sequence[Row]) -> StepF
     return StepFate(step=step, outcome="annotated", reason=columns[column(step, REASON)], measures=found)
 
 
-def _dropped(row: Row, known: Mapping[bytes, str]) -> StepFate:
+def _dropped(row: Row, known: Mapping[bytes, str | None]) -> StepFate:
     assert row.dropped_by is not None
     found, original = row.columns, row.columns.get("duplicate_of")
     fate = StepFate(
@@ -230,7 +255,10 @@ def format_fate(fate: Fate) -> str:
 def _step_lines(step: StepFate, width: int) -> list[str]:
     name = one_line(step.step, 80).ljust(width)
     if step.outcome == "passed":
-        return [f"  {name}  passed"]
+        if step.cluster is None:
+            return [f"  {name}  passed"]
+        first, *others = kept_lines(step.cluster)
+        return [f"  {name}  {first}", *(f"    {line}" for line in others)]
     if step.outcome == "annotated":
         return [f"  {name}  {_annotation(step)}", *(f"    {m}: {_shown(v)}" for m, v in (step.measures or {}).items())]
     measured = f": measured {number(step.value)}" if step.value is not None else ""
@@ -238,8 +266,9 @@ def _step_lines(step: StepFate, width: int) -> list[str]:
     reason = step.reason or ""
     lines = [f"  {name}  dropped, {sentence(one_line(reason, 100))} ({one_line(reason, 100)}){measured}{against}"]
     if step.duplicate_of:
-        where = one_line(step.duplicate_of_url, 400) if step.duplicate_of_url else "its URL is not known"
-        lines.append(f"    duplicate of {step.duplicate_of}: {where}")
+        lines += [f"    {line}" for line in duplicate_lines(step.duplicate_of, step.duplicate_of_url, step.cluster)]
+    elif step.cluster is not None:
+        lines += [f"    {line}" for line in kept_lines(step.cluster)]
     if step.excerpt:
         lines.append(f"    “{one_line(step.excerpt, 200)}”")
     return lines

@@ -69,7 +69,7 @@ def write(
     chance_L = lsh_probability(similarity_L, num_bands, rows_per_band)
     if num_candidates:
         report.figure("share of candidates confirmed", found.num_edges / num_candidates)
-    edge_L = np.where(similarity_L > threshold - 1 / NUM_LEVELS, found.count_L, 0)
+    edge_L = np.where(np.arange(NUM_LEVELS + 1) >= int(threshold * NUM_LEVELS + 1e-9), found.count_L, 0)
     if edge_L.any():
         weighed = float((edge_L / np.maximum(chance_L, 1e-12)).sum())
         report.figure("estimated recall of pairs above the threshold", float(edge_L.sum()) / weighed)
@@ -85,7 +85,7 @@ def write(
     shown = slice(0, NUM_LEVELS + 1, 10)
     report.series("LSH curve", "Jaccard similarity", similarity_L[shown].tolist(), {
         "chance to share a band": chance_L[shown].tolist(),
-        "chance to be confirmed": (chance_L * _confirmed(similarity_L, verify, threshold))[shown].tolist(),
+        "chance to be confirmed": (chance_L[shown] * _confirmed(similarity_L[shown], verify, threshold)).tolist(),
     })  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _precision(edge_L: np.ndarray, verify: Verify, threshold: float) -> float:
     if verify.method == "exact":
         return 1.0
     level_E = np.flatnonzero(edge_L)
-    equal_E = np.round(level_E / NUM_LEVELS * verify.num_rows + 0.5 / NUM_LEVELS).astype(int)
+    equal_E = np.ceil(level_E * verify.num_rows / NUM_LEVELS - 1e-9).astype(int)
     chance_E = [_at_most(equal, verify.num_rows + 1, threshold) for equal in equal_E.tolist()]
     return float(np.dot(chance_E, edge_L[level_E]) / edge_L.sum())
 

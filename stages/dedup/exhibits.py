@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.schemas import EXCERPT_CHARS
 from pipeline.stage import JSON, InputArtifact, TaskContext, WideContext
+from stages.dedup.comparison import measured
 from stages.dedup.corpus import Group
 from stages.dedup.decisions import Decided
 from stages.dedup.documents import row_of, shard_of
@@ -131,6 +132,8 @@ def _described(cluster: Mapping[str, Any], texts: Mapping[int, tuple[str | None,
     rows = []
     for other_id, other_url, other_text in others[:DIFFERENCES]:
         left, right = first_difference(text, other_text)
+        if left == right:
+            continue  # the words are the same
         rows.append(
             {
                 "one": url or id_, "other": other_url or other_id, **_similarity(text, other_text, verify),
@@ -141,7 +144,7 @@ def _described(cluster: Mapping[str, Any], texts: Mapping[int, tuple[str | None,
         "cluster": {
             "documents": cluster["size"], "representative": cluster["representative"], "url": url,
             "other members": [other_url or other_id for other_id, other_url, _ in others],
-            "text they share": shared, "excerpt": text[:EXCERPT_CHARS],
+            "text they share": shared, "excerpt": " ".join(text[:EXCERPT_CHARS].split()),
         },
         "differences": rows,
     }  # fmt: skip
@@ -151,12 +154,5 @@ def _similarity(one: str, other: str, verify: Verify | None) -> dict[str, float]
     """The exact Jaccard similarity and the estimate that signatures give, of the texts as they were looked at."""
     if verify is None:
         return {}
-    from stages.kernels import minhash
-    from stages.kernels.shingle_sets import jaccard, shingle_sets, shingles_of
-
-    texts = pa.array([one, other], pa.large_string())
-    sets, first, second = shingle_sets(texts, verify.shingling), np.array([0]), np.array([1])
-    permutations = minhash.permutations(verify.num_rows, verify.seed)
-    signature_2K = minhash.sign(shingles_of(texts, verify.shingling), *permutations)
-    equal = minhash.num_equal_rows(signature_2K, first, signature_2K, second)
-    return {"similarity": float(jaccard(sets, first, sets, second)[0]), "estimate": float(equal[0] / verify.num_rows)}
+    similarity, signature_2K = measured([one, other], verify.shingling, verify.num_rows, verify.seed)
+    return {"similarity": similarity, "estimate": float(np.mean(signature_2K[0] == signature_2K[1]))}

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-CONTEXT_WORDS = 4  # shown before the first difference
-SHOWN_WORDS = 12  # shown from it on
+CONTEXT_WORDS, MAX_CONTEXT_CHARS = 4, 60  # shown before the first difference
+SHOWN_WORDS, MAX_SHOWN_CHARS = 12, 200  # shown from it on
 SHINGLE_WORDS = 5
 MAX_SHARED_CHARS = 300
 
@@ -19,18 +19,31 @@ MAX_SHARED_CHARS = 300
 def first_difference(one: str, other: str) -> tuple[str, str]:
     """The two passages around the first word that differs; empty texts where the words are the same."""
     left, right = one.split(), other.split()
-    at = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    at = _num_alike(left, right)
     if at == len(left) == len(right):
         return "", ""
-    return _passage(left, at), _passage(right, at)
+    inside = _num_alike(left[at], right[at]) if at < min(len(left), len(right)) else 0
+    return _passage(left, at, inside), _passage(right, at, inside)
 
 
-def _passage(words: list[str], at: int) -> str:
+def _num_alike(left: Sequence[str], right: Sequence[str]) -> int:
+    """How many words, or characters, two texts have in common from their start on."""
+    return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+def _passage(words: list[str], at: int, inside: int) -> str:
+    """The words about word `at`. Where its first `inside` characters are alike and many, as in a text without spaces,
+    the mark stands behind them."""
     start = max(0, at - CONTEXT_WORDS)
-    before = ("… " if start else "") + " ".join(words[start:at])
+    before, after = " ".join(words[start:at]), " ".join(words[at : at + SHOWN_WORDS])
+    if inside > MAX_CONTEXT_CHARS:
+        start, before, after = 1, after[:inside], after[inside:]
+    if start or len(before) > MAX_CONTEXT_CHARS:
+        before = "… " + before[-MAX_CONTEXT_CHARS:]
     if at == len(words):
         return f"{before} (ends here)".strip()
-    after = " ".join(words[at : at + SHOWN_WORDS]) + (" …" if at + SHOWN_WORDS < len(words) else "")
+    if at + SHOWN_WORDS < len(words) or len(after) > MAX_SHOWN_CHARS:
+        after = after[:MAX_SHOWN_CHARS] + " …"
     return f"{before} ▸ {after}".strip()
 
 
