@@ -3,9 +3,10 @@
 Reads:  the counts that each group's `edges` task wrote down
 Writes: counters, figures, a histogram, the LSH curve
 Cost:   8 kB per group
-Source: recall: each confirmed pair of similarity s stands for 1 / P(s) pairs, P being the LSH curve (Horvitz and
-        Thompson 1952). Precision of signatures: the share of a beta distribution with a uniform prior that lies at or
-        above the threshold, given the rows that agree (Bayes); 1 with exact verification
+Source: recall: each confirmed pair stands for 1 / P pairs, P being its chance to share a band (Horvitz and Thompson
+        1952). Of large bands not all pairs are compared; the estimate knows nothing of that. Precision of signatures:
+        the share of a beta distribution with a uniform prior that lies at or above the threshold, given the rows that
+        agree (Bayes); too high where most pairs lie below the threshold. 1 with exact verification
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stages.dedup.corpus import Group
 from stages.dedup.evidence import NUM_LEVELS, Verify
 
 COUNTS = "pair-counts"
+RECALL = "estimated recall of pairs above the threshold, were all that share a band compared"
 NUM_BINS = 20
 
 
@@ -71,8 +73,10 @@ def write(
         report.figure("share of candidates confirmed", found.num_edges / num_candidates)
     edge_L = np.where(np.arange(NUM_LEVELS + 1) >= int(threshold * NUM_LEVELS + 1e-9), found.count_L, 0)
     if edge_L.any():
-        weighed = float((edge_L / np.maximum(chance_L, 1e-12)).sum())
-        report.figure("estimated recall of pairs above the threshold", float(edge_L.sum()) / weighed)
+        weighed = float(
+            (edge_L / np.maximum(_shares_band(edge_L, chance_L, num_bands, rows_per_band, verify), 1e-12)).sum()
+        )
+        report.figure(RECALL, float(edge_L.sum()) / weighed)
         report.figure("estimated precision of confirmed pairs", _precision(edge_L, verify, threshold))
     report.figure(
         "chance to be compared at the threshold", float(lsh_probability(np.array(threshold), num_bands, rows_per_band))
@@ -89,6 +93,24 @@ def write(
     })  # fmt: skip
 
 
+def _shares_band(
+    edge_L: np.ndarray, chance_L: np.ndarray, num_bands: int, rows_per_band: int, verify: Verify
+) -> np.ndarray:
+    """How likely a pair of that level shares a band: with signatures, given how many of its rows agree, wherever those
+    are; with the exact similarity, the LSH curve."""
+    if verify.method == "exact":
+        return chance_L
+    equal_L = _equal_rows(np.arange(len(edge_L)), verify.num_rows)
+    row = np.arange(rows_per_band)
+    band_L = np.prod(np.maximum(equal_L[:, None] - row, 0) / (verify.num_rows - row), axis=1)
+    return np.asarray(1 - (1 - band_L) ** num_bands)
+
+
+def _equal_rows(level_E: np.ndarray, num_rows: int) -> np.ndarray:
+    """The least number of equal rows whose share falls into the level."""
+    return np.asarray(np.ceil(level_E * num_rows / NUM_LEVELS - 1e-9).astype(int))
+
+
 def _confirmed(similarity_L: np.ndarray, verify: Verify, threshold: float) -> np.ndarray:
     """How likely a candidate pair of that similarity is confirmed."""
     if verify.method == "exact":
@@ -101,7 +123,7 @@ def _precision(edge_L: np.ndarray, verify: Verify, threshold: float) -> float:
     if verify.method == "exact":
         return 1.0
     level_E = np.flatnonzero(edge_L)
-    equal_E = np.ceil(level_E * verify.num_rows / NUM_LEVELS - 1e-9).astype(int)
+    equal_E = _equal_rows(level_E, verify.num_rows)
     chance_E = [_at_most(equal, verify.num_rows + 1, threshold) for equal in equal_E.tolist()]
     return float(np.dot(chance_E, edge_L[level_E]) / edge_L.sum())
 

@@ -8,12 +8,15 @@ Source: our choice
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 CONTEXT_WORDS, MAX_CONTEXT_CHARS = 4, 60  # shown before the first difference
 SHOWN_WORDS, MAX_SHOWN_CHARS = 12, 200  # shown from it on
 SHINGLE_WORDS = 5
 MAX_SHARED_CHARS = 300
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # kana, Han, Hangul
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
 
 
 def first_difference(one: str, other: str) -> tuple[str, str]:
@@ -48,18 +51,22 @@ def _passage(words: list[str], at: int, inside: int) -> str:
 
 
 def shared_passage(texts: Sequence[str]) -> str:
-    """The longest passage of the first text all of whose runs of 5 words stand in every other one too."""
-    first = texts[0].split()
+    """The longest passage of the first text all of whose runs of 5 words stand in every other one too. Letters of
+    scripts without spaces are words of their own; white space is shown as one space."""
+    words = list(_WORD.finditer(texts[0]))
+    first = [word[0] for word in words]
     common = _shingles(first)
     for text in texts[1:]:
-        common &= _shingles(text.split())
+        common &= _shingles(_WORD.findall(text))
     best_start = best_end = start = 0
     for i in range(len(first) - SHINGLE_WORDS + 1):
         if tuple(first[i : i + SHINGLE_WORDS]) not in common:
             start = i + 1
         elif i + SHINGLE_WORDS - start > best_end - best_start:
             best_start, best_end = start, i + SHINGLE_WORDS
-    passage = " ".join(first[best_start:best_end])
+    if best_end == best_start:
+        return ""
+    passage = " ".join(texts[0][words[best_start].start() : words[best_end - 1].end()].split())
     return passage if len(passage) <= MAX_SHARED_CHARS else passage[:MAX_SHARED_CHARS] + "…"
 
 
