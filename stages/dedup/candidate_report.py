@@ -25,6 +25,7 @@ from stages.dedup.evidence import NUM_LEVELS, Verify
 COUNTS = "pair-counts"
 RECALL = "estimated recall of pairs above the threshold, were all that share a band compared"
 NUM_BINS = 20
+MAX_EXACT_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,31 @@ def write(
 def _shares_band(
     edge_L: np.ndarray, chance_L: np.ndarray, num_bands: int, rows_per_band: int, verify: Verify
 ) -> np.ndarray:
-    """How likely a pair of that level shares a band: with signatures, given how many of its rows agree, wherever those
-    are; with the exact similarity, the LSH curve."""
+    """How likely a pair of a level that has edges shares a band: with signatures, given how many of its rows agree,
+    wherever those are; with the exact similarity, the LSH curve."""
     if verify.method == "exact":
         return chance_L
-    equal_L = _equal_rows(np.arange(len(edge_L)), verify.num_rows)
-    row = np.arange(rows_per_band)
-    band_L = np.prod(np.maximum(equal_L[:, None] - row, 0) / (verify.num_rows - row), axis=1)
-    return np.asarray(1 - (1 - band_L) ** num_bands)
+    level_E = np.flatnonzero(edge_L)
+    shares_L = np.ones(len(edge_L))
+    shares_L[level_E] = [
+        _one_band_whole(equal, verify.num_rows, num_bands, rows_per_band)
+        for equal in _equal_rows(level_E, verify.num_rows).tolist()
+    ]
+    return shares_L
+
+
+def _one_band_whole(equal: int, num_rows: int, num_bands: int, rows_per_band: int) -> float:
+    """The share of the ways to choose `equal` of the rows that hold a whole band, by inclusion and exclusion; for very
+    long signatures as if bands were independent."""
+    if num_rows > MAX_EXACT_ROWS:
+        band = math.prod(max(equal - row, 0) / (num_rows - row) for row in range(rows_per_band))
+        return 1 - (1 - band) ** num_bands
+    ways = sum(
+        (-1) ** (whole + 1) * math.comb(num_bands, whole)
+        * math.comb(num_rows - whole * rows_per_band, equal - whole * rows_per_band)
+        for whole in range(1, min(num_bands, equal // rows_per_band) + 1)
+    )  # fmt: skip
+    return ways / math.comb(num_rows, equal)
 
 
 def _equal_rows(level_E: np.ndarray, num_rows: int) -> np.ndarray:

@@ -106,7 +106,7 @@ def _signed_pairs(
 @pytest.mark.parametrize("name", ["uniform", "two humps", "few near"])
 @pytest.mark.parametrize("bands, rows", [(14, 8), (20, 5), (9, 13)])
 def test_recall_estimated_of_signatures_is_near_the_share_compared(name: str, bands: int, rows: int) -> None:
-    """Of the pairs whose signatures agree in enough rows, the share that is compared, whatever their similarities are."""
+    """Of the pairs whose signatures agree in enough rows, the share that is compared, whatever they are like."""
     rng = np.random.default_rng(rows)
     similarity_P = _drawn(name, rng)
     estimate_P, compared_P = _signed_pairs(similarity_P, bands, rows, rng)
