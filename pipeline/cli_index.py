@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import DataError
 from pipeline.store import Folder
 from pipeline.wording import count, size
 
@@ -18,7 +19,7 @@ _ADMIN = "stages.dedup.index_admin"
 
 
 def add_verbs(index: argparse.ArgumentParser) -> None:
-    """Add `info`, `remove` and `merge` below `crawlmill index`."""
+    """Add `info`, `remove`, `drop` and `merge` below `crawlmill index`."""
     verbs = index.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, function: Any, about: str) -> argparse.ArgumentParser:
@@ -33,6 +34,9 @@ def add_verbs(index: argparse.ArgumentParser) -> None:
     remove.add_argument("index")
     remove.add_argument("documents", nargs="*", help="URLs as they were crawled, or ids in hexadecimal")
     remove.add_argument("--file", help="a file with one URL or id a line")
+    drop = verb("drop", _drop, "Take out what one run added.")
+    drop.add_argument("index")
+    drop.add_argument("update", help="its key, as `info` tells it, or the first characters of it")
     merge = verb("merge", _merge, "Put indexes together into a new one.")
     merge.add_argument("indexes", nargs="+")
     merge.add_argument("--into", required=True, help="a new folder")
@@ -47,7 +51,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    lines = Path(args.file).read_text(encoding="utf-8").splitlines() if args.file else []
+    lines = _lines(args.file) if args.file else []
     wanted = [*args.documents, *(line.strip() for line in lines if line.strip())]
     result = _admin().remove(Folder(args.index), wanted)
     if args.json:
@@ -59,6 +63,21 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_bytes().decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"bytes that are no UTF-8 ({error.reason})", where=path, expected="one URL or id a line"
+        ) from error
+
+
+def _drop(args: argparse.Namespace) -> int:
+    result = _admin().drop(Folder(args.index), args.update)
+    print(json.dumps(result) if args.json else f"{count(result['dropped'])} entries dropped")
+    return 0
+
+
 def _merge(args: argparse.Namespace) -> int:
     return _tell(args, _admin().merge([Folder(index) for index in args.indexes], Folder(args.into)))
 
@@ -67,8 +86,11 @@ def _tell(args: argparse.Namespace, found: dict[str, Any]) -> int:
     if args.json:
         print(json.dumps(found))
         return 0
-    for name in ("updates", "documents", "kept", "removed"):
+    for name in ("entries", "kept"):
         print(f"{name}: {count(found[name])}")
+    print(f"removed: {count(found['removed']['ids'])} ids, {count(found['removed']['urls'])} URLs")
     print(f"size: {size(found['bytes'])}")
+    for update in found["updates"]:
+        print(f"update {update['key']}: {count(update['entries'])} entries, {count(update['kept'])} kept")
     print("signatures: " + ", ".join(f"{name} {value}" for name, value in found["contract"].items()))
     return 0

@@ -194,6 +194,7 @@ class Execution:
             step=step.name, uses=step.uses, columns=self.plan.dag.columns.get(step.name, {}),
             inputs=self._inputs(step, list(step.inputs)), output=folder, work=work, backend=self.backend(),
             resources=self.plan.dag.resources_of(step.name), step_report=report, task_done=task_done,
+            outside=self.plan.steps[step.name].identity.get("outside"),
         )  # fmt: skip
         contract = step.stage.function(step.config, context)
         if not report.docs_in:

@@ -201,6 +201,10 @@ class WideContext(Protocol):
     def work(self) -> Folder: ...
     @property
     def report(self) -> StepReportWriter: ...
+    @property
+    def outside(self) -> JSON:
+        """The `identity` of the step's Outside as it was planned; None where it has none."""
+        ...
 
     def map(
         self, phase: str, function: Callable[[Any, T, TaskContext], JSON], items: Sequence[T], shared: Any = None
@@ -367,7 +371,7 @@ def wide(
     version: int,
     ports: Mapping[str, Kind],
     produces: Kind,
-    reads: Names = (),
+    reads: Names | Callable[[Any], Names] = (),
     adds: Columns | Callable[[Any], Columns] | None = None,
     removes: Names = (),
     files: Callable[[Any], Sequence[str]] = _no_files,

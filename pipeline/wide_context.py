@@ -123,6 +123,7 @@ class EngineWideContext:
     resources: Resources
     step_report: StepReport
     task_done: Callable[[str, int, int], None]  # phase, tasks done, tasks in all
+    outside: JSON = None
     files: list[dict[str, Any]] = field(default_factory=list)
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0

@@ -5,9 +5,11 @@ Writes: the kept documents without `signature`, with `duplicate_count` (int64, h
         others go to the ledger as `near_duplicate` with `duplicate_of`, the similarity of their best edge and the
         threshold
 Cost:   per document 32 bytes exchanged per band, 4 * K + 40 bytes of scratch (K rows in a signature), 4 * K bytes per
-        candidate pair and about 200 per document in a cluster. A task holds 250,000 documents or 8 million band rows:
-        600 MB at most. One process holds 65 bytes per edge up to 50 million edges; beyond, none does
-        (stages/dedup/components.py)
+        candidate pair and about 200 per document in a cluster. A task works on 250,000 documents (one shard, where that
+        has more) or 4 million band rows; a process took 0.95 to 1.1 GB, 0.35 of them for the interpreter, with 1.25 to
+        10 million documents of 112 rows, 45% of them in clusters. With 256 rows 0.7 to 0.8 GB for 240,000 documents and
+        2.7 GB for one shard of a million; `verify: exact` takes 8 bytes per distinct shingle of a group's documents
+        that are in a pair. Components: stages/dedup/components.py
 Source: Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4
 
 Phases, each a set of tasks that commit one by one:
@@ -20,6 +22,8 @@ Phases, each a set of tasks that commit one by one:
    (stages/dedup/splitting.py).
 5. standings, clusters: the preferred document of each.
 6. decisions and filter (per shard).
+
+A document without signature (too short for one) is in no pair and is kept, copies of it too; that is for stages.exact.
 
 With `index` a document is also compared with those of all runs that used the same folder before, in whatever order they
 came. The clusters are those of one run over everything (where more than 8 different documents share a band, they may be
@@ -45,11 +49,13 @@ import pyarrow as pa
 from pipeline.artifact import fingerprint_of
 from pipeline.config import fingerprint_fields, location
 from pipeline.errors import FieldError
+from pipeline.http_reader import shown
 from pipeline.stage import JSON, Outside, WideContext, wide
 from pipeline.store import Folder, is_remote
 from stages.dedup import decisions, near_duplicates
 from stages.dedup.evidence import Verify
 from stages.dedup.index_folder import Index, read_index
+from stages.dedup.index_update import check_unchanged
 from stages.dedup.seen import Seen
 from stages.dedup.survivors import COUNT, Keep
 from stages.kernels.shingling import Shingling
@@ -70,7 +76,7 @@ class Config:
     normalisation: Literal["datatrove", "plain"] = "datatrove"
     shingles: Literal["words", "characters"] = "words"
     alarm_size: int = 10_000  # documents from which on a cluster is large ...
-    alarm_share: float = 0.01  # ... or this share of all, if that is at least 100 documents
+    alarm_share: float = 0.01  # ... or this share of all, where that is at least 100 documents
     index: str = location("")  # a folder: documents that earlier runs have seen count, and this run's are added
     split_large: bool = False  # take large clusters apart: a member stays only with a representative it is like
 
@@ -87,6 +93,8 @@ class Config:
             raise FieldError("ngram", self.ngram, "a whole number from 1 to 64")
         if not 0 <= self.seed < 1 << 32:
             raise FieldError("seed", self.seed, "a whole number from 0 to 4294967295")
+        if "://" in self.index and not is_remote(self.index):
+            raise FieldError("index", shown(self.index), "a local folder, s3://bucket/prefix or gs://bucket/prefix")
         if self.index and self.verify == "exact":
             raise FieldError(
                 "verify", self.verify, "`signatures` with an index", mend="An index keeps signatures, and no texts."
@@ -133,6 +141,8 @@ def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Find clusters of near-duplicates over all shards, keep one document of each, drop the others."""
     documents = ctx.inputs["documents"]
     seen = _seen(cfg, {"documents": documents.fingerprint})
+    if seen is not None and ctx.outside is not None:
+        check_unchanged(seen, ctx.outside)
     run = near_duplicates.Run(
         ctx=ctx, documents=documents, num_bands=cfg.num_bands, rows_per_band=cfg.rows_per_band,
         extra_rows=cfg.extra_rows, threshold=cfg.threshold, keep=cfg.keep, verify=_verify(cfg),

@@ -59,7 +59,9 @@ def documents_artifact(folder: Path, shards: Sequence[pa.Table], fingerprint: st
     )
 
 
-def run_wide(uses: str, cfg: Any, shards: Sequence[pa.Table], folder: Path, fingerprint: str = "0" * 64) -> Outcome:
+def run_wide(
+    uses: str, cfg: Any, shards: Sequence[pa.Table], folder: Path, fingerprint: str = "0" * 64, outside: Any = None
+) -> Outcome:
     """Run a documents stage over shards; everything it writes lies under `folder`."""
     stage = load_stage(uses, "test")
     documents = documents_artifact(folder / "in", shards, fingerprint)
@@ -72,7 +74,7 @@ def run_wide(uses: str, cfg: Any, shards: Sequence[pa.Table], folder: Path, fing
     context = EngineWideContext(
         step="test", uses=uses, columns=columns, inputs={"documents": documents}, output=Folder(str(folder / "out")),
         work=Folder(str(folder / "work")), backend=LocalBackend(), resources=Resources(), step_report=report,
-        task_done=lambda phase, done, total: None,
+        task_done=lambda phase, done, total: None, outside=outside,
     )  # fmt: skip
     stage.function(cfg, context)
     report.check("test")

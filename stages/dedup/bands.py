@@ -22,11 +22,13 @@ from pipeline.store import Folder
 from stages.dedup import index_join
 from stages.dedup.corpus import NEW, Group, Part
 from stages.dedup.documents import halves
+from stages.dedup.removed import NOTHING
 from stages.dedup.seen import Seen
 from stages.dedup.survivors import COUNT, MIX, Keep, columns_of, order_rows
 
 # `near` orders the documents of a band (stages/kernels/minhash.py), `tie` is a hash of the id.
 BAND = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("near", pa.uint64()), ("tie", pa.uint64())])
+_COLUMNS = ("signature", "url", COUNT, "rank", "kept", "weight")  # as far as a part has them
 # The order of survivors: a document an index has kept before all others, one it has dropped behind them.
 # A link of an index, or what is left of a removed entry, is no document and only holds its cluster together.
 KEPT_BEFORE, IN_THIS_RUN, DROPPED_BEFORE, LINK = 0, 1, 2, 3
@@ -67,22 +69,25 @@ def entries_name(part: int) -> str:
 def band_rows(banding: Banding, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
     """BAND rows of a group's documents that have a signature, num_bands for each."""
     gone, num_unsigned = index_join.superseded(banding.resolved, group.number), 0
-    removed = banding.seen.removed() if banding.seen else pa.array([], ID)
+    removed = banding.seen.removed() if banding.seen else NOTHING
     for part in group.parts:
         schema = entry_schema(banding.num_bands * banding.rows_per_band + banding.extra_rows)
         with (
             task.work.open_output(entries_name(part.number)) as stream,
             pa.ipc.new_file(stream, schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer,
         ):
-            for first, batch in part.read(("signature", *columns_of(banding.keep), COUNT, "rank", "kept", "weight")):
+            num_read = 0
+            for first, batch in part.read((*_COLUMNS, *columns_of(banding.keep))):
                 _check(batch, part, banding)
+                num_read += batch.num_rows
                 doc_N = first + np.arange(batch.num_rows)
                 signed_N = np.array(batch["signature"].is_valid())
-                here_N = ~np.isin(doc_N, gone) & ~np.array(pa.compute.is_in(batch["id"], removed))
+                here_N = ~np.isin(doc_N, gone) & ~removed.hits(batch)
                 num_unsigned += int((~signed_N).sum()) if part.update == NEW else 0
                 entries = _entries(batch, part, banding.keep, schema)
                 writer.write_batch(entries)
                 yield _bands(entries, doc_N, signed_N & here_N, banding)
+            _check_rows(num_read, part)
     task.work.write_bytes(unsigned_name(group.number), str(num_unsigned).encode())
 
 
@@ -128,6 +133,15 @@ def rows_of(signatures: pa.FixedSizeListArray) -> np.ndarray:
     num_rows = signatures.type.list_size
     values = signatures.values.slice(signatures.offset * num_rows, len(signatures) * num_rows)
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(signatures), num_rows)
+
+
+def _check_rows(num_read: int, part: Part) -> None:
+    """Documents are numbered by the rows that manifest or index name."""
+    if num_read != part.num_rows:
+        raise DataError(
+            f"{num_read} rows", where=part.folder.shown(part.name), expected=f"{part.num_rows}, as it is listed with",
+            mend="It was changed by something else; `crawlmill verify` names damaged files of a run.",
+        )  # fmt: skip
 
 
 def _check(batch: pa.RecordBatch, part: Part, banding: Banding) -> None:

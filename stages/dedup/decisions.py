@@ -29,6 +29,7 @@ from pipeline.stage import (
 from pipeline.store import Folder
 from stages.dedup.corpus import Group, Grouping
 from stages.dedup.documents import ROW_BITS, halves, read_rows, row_of, write_rows
+from stages.dedup.removed import NOTHING, Removed
 from stages.dedup.survivors import COUNT, weights
 
 # One row per document of a cluster. `representative`: the id of the preferred one; `kept`: this is it, and it stays;
@@ -120,7 +121,7 @@ class Decided:
     work: Folder
     reason: str
     threshold: float
-    removed: Callable[[], pa.Array] | None = None  # ids that were taken down from an index
+    removed: Callable[[], Removed] | None = None  # what was taken down from an index
 
     def of_shard(self, shard: int) -> pa.Table:
         """A shard's DECISION rows, by row."""
@@ -131,14 +132,14 @@ class Decided:
 
 def open_filter(decided: Decided, shard: int) -> BatchFunction:
     """Judges a shard's batches, which come in order."""
-    rows, removed = decided.of_shard(shard), decided.removed() if decided.removed else pa.array([], ID)
+    rows, removed = decided.of_shard(shard), decided.removed() if decided.removed else NOTHING
     row_N = row_of(rows["doc"].to_numpy())
     first = 0
 
     def judge(batch: pa.RecordBatch) -> Verdict:
         nonlocal first
         start, end = np.searchsorted(row_N, [first, first + batch.num_rows])
-        taken_down_N = np.array(pa.compute.is_in(batch["id"], removed))
+        taken_down_N = removed.hits(batch)
         verdict = _verdict(decided, rows.slice(start, end - start), row_N[start:end] - first, taken_down_N, batch)
         first += batch.num_rows
         return verdict

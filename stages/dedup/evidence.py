@@ -111,7 +111,7 @@ def _sets(verify: Verify, group: Group, place_D: np.ndarray, signature_DK: np.nd
             low, high = np.searchsorted(place_D, [start, start + batch.num_rows])
             if high > low:
                 texts = batch["text"].take(pa.array(place_D[low:high] - start))
-                _check_signed(verify, texts, signature_DK[low:high], part.folder.shown(part.name))
+                check_signed(verify, texts, signature_DK[low:high], part.folder.shown(part.name))
                 found = shingle_sets(texts, verify.shingling)
                 sizes.append(np.diff(found.offsets))
                 hashes.append(found.hashes)
@@ -119,7 +119,7 @@ def _sets(verify: Verify, group: Group, place_D: np.ndarray, signature_DK: np.nd
     return ShingleSets(np.cumsum(np.concatenate(sizes)).astype(np.int64), np.concatenate(hashes))
 
 
-def _check_signed(verify: Verify, texts: pa.Array, signature_DK: np.ndarray, where: str) -> None:
+def check_signed(verify: Verify, texts: pa.Array, signature_DK: np.ndarray, where: str) -> None:
     from stages.kernels import minhash
     from stages.kernels.shingle_sets import shingles_of
 
@@ -128,7 +128,7 @@ def _check_signed(verify: Verify, texts: pa.Array, signature_DK: np.ndarray, whe
     if (again_DK != signature_DK[:_CHECKED_DOCS]).any():
         raise DataError(
             "signatures that are not those of the texts", where=where,
-            expected=f"for `verify: exact` signatures of {verify.shingling.shingles} with ngram "
+            expected=f"signatures of {verify.shingling.shingles} with ngram "
             f"{verify.shingling.ngram}, seed {verify.seed} and normalisation {verify.shingling.normalisation}",
             mend="Give these fields the values the signatures step has, and sign the text as it is.",
         )  # fmt: skip

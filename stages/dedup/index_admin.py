@@ -7,14 +7,18 @@ Cost:   info: index.json. remove: a pass over two columns, and a file that has o
 Source: our choice
 
 A removed document leaves a row that holds its cluster together and nothing of it but the id of its representative; no
-signature, no URL. Its id is kept in a list, so that a later run drops the document (`taken_down`) and does not add it
-again. What was dropped for it earlier stays dropped; a later near-duplicate is judged as if it had never been there.
+signature, no URL. Its id, and a hash of the URL it was removed by, are kept in a list, so that a later run drops the
+document (`taken_down`), also when the same URL is crawled again, and does not add it. What was dropped for it earlier
+stays dropped; a near-duplicate under another URL is judged as if it had never been there.
+
+An update is what one run added. A step that runs again with other settings or other inputs adds another one; the one
+before stays, and what it kept stays kept, until it is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -23,12 +27,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from pipeline.artifact import fingerprint_of
 from pipeline.errors import DataError
 from pipeline.schemas import ID
 from pipeline.stage import JSON
 from pipeline.store import Folder
 from stages.dedup import index_folder
 from stages.dedup.index_folder import File, Index, Update
+from stages.dedup.removed import NOTHING, Removed, read_removed, url_hashes, write_removed
 
 ID_HEX_CHARS = 32
 _COPY_BYTES = 8 << 20
@@ -48,12 +54,15 @@ def open_index(folder: Folder) -> Index:
 def info(folder: Folder) -> dict[str, JSON]:
     """How much it holds, and how its signatures were made."""
     index = open_index(folder)
+    removed = read_removed(folder, index.removed)
     names = [file.name for update in index.updates for file in update.files]
     return {
-        "updates": len(index.updates),
-        "documents": sum(update.num_docs for update in index.updates),
+        "updates": [
+            {"key": update.key, "entries": update.num_docs, "kept": update.num_kept} for update in index.updates
+        ],
+        "entries": sum(update.num_docs for update in index.updates),
         "kept": sum(update.num_kept for update in index.updates),
-        "removed": len(index_folder.read_removed(folder, index)),
+        "removed": {"ids": len(removed.ids), "urls": len(removed.urls)},
         "bytes": sum(folder.size(name) for name in names),
         "contract": dict(index.contract),
     }
@@ -62,20 +71,21 @@ def info(folder: Folder) -> dict[str, JSON]:
 def remove(folder: Folder, documents: Iterable[str]) -> dict[str, JSON]:
     """Take documents out, given by id (32 hexadecimal digits) or by URL, exactly as it was crawled.
 
-    {"removed": how many entries, "not_found": URLs and ids that no entry has}. An id that is not there is kept in the
-    list of removed ones all the same.
+    {"removed": how many entries, "not_found": URLs and ids that no entry has}. Those are kept in the list all the same.
     """
     wanted = list(dict.fromkeys(documents))
     is_id = [len(text) == ID_HEX_CHARS and all(c in "0123456789abcdefABCDEF" for c in text) for text in wanted]
     ids = pa.array([bytes.fromhex(text) for text, as_id in zip(wanted, is_id, strict=True) if as_id], ID)
     urls = pa.array([text for text, as_id in zip(wanted, is_id, strict=True) if not as_id], pa.string())
+    open_index(folder)  # no folder is made for a name mistyped
     with index_folder.locked(folder):
-        index = open_index(folder)
-        index, found_ids, found_urls = _without(folder, index, ids, urls)
-        gone = pa.concat_arrays([index_folder.read_removed(folder, index), ids, found_ids]).unique()
-        index = replace(index, removed=_write_removed(folder, gone))
+        before = open_index(folder)
+        index, found_ids, found_urls = _without(folder, before, ids, urls)
+        gone = read_removed(folder, before.removed)
+        gone = gone.with_more([*ids.to_pylist(), *found_ids.to_pylist()], urls.to_pylist())
+        index = replace(index, removed=write_removed(folder, gone))
         index_folder.write_index(folder, index)
-        index_folder.delete_unnamed(folder, index, ["updates", "removed"])
+        index_folder.delete_replaced(folder, before, index)
     known = {id_.hex() for id_ in found_ids.to_pylist()} | set(found_urls.to_pylist())
     return {
         "removed": len(found_ids),
@@ -132,48 +142,87 @@ def _digest(data: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(data)[:16]
 
 
-def _write_removed(folder: Folder, ids: pa.Array) -> str:
-    """Write the list of removed ids; its name, or "" where there are none."""
-    if not len(ids):
-        return ""
-    table = pa.table({"id": pc.take(ids, pc.sort_indices(ids))})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    data = sink.getvalue().to_pybytes()
-    name = f"removed/{_digest(data)}.parquet"
-    folder.write_bytes(name, data)
-    return name
+def drop(folder: Folder, key: str) -> dict[str, JSON]:
+    """Take a whole update out, given by its key or the first characters of it; {"dropped": how many entries}."""
+    open_index(folder)
+    with index_folder.locked(folder):
+        before = open_index(folder)
+        chosen = [update for update in before.updates if key and update.key.startswith(key)]
+        if len(chosen) != 1:
+            keys = ", ".join(update.key for update in before.updates)
+            raise DataError(
+                f"{len(chosen)} updates whose key begins with {key!r}", where=folder.shown(), expected=f"one of {keys}"
+            )
+        index = replace(before, updates=tuple(update for update in before.updates if update not in chosen))
+        index_folder.write_index(folder, index)
+        index_folder.delete_replaced(folder, before, index)
+    return {"dropped": chosen[0].num_docs}
 
 
 def merge(sources: Sequence[Folder], target: Folder) -> dict[str, JSON]:
-    """Put the updates of all sources into a new index, in their order; one that several have goes in once.
+    """Put the updates of all sources into a new index, in their order; one that several have alike goes in once.
 
     Documents of different sources are compared with each other by the next run that uses the index. DataError where the
     signatures were made in different ways, or the target has an index already.
     """
     indexes = [open_index(source) for source in sources]
+    for source in sources[1:]:
+        index_folder.read_index(source, indexes[0].contract)  # raises where they differ
     with index_folder.locked(target):
         if index_folder.read_index(target) is not None:
             raise DataError(
                 "an index is there already", where=target.shown(), expected="a new folder", mend="Name another one."
             )
-        for source in sources[1:]:
-            index_folder.read_index(source, indexes[0].contract)  # raises where they differ
         updates: dict[str, Update] = {}
+        gone = NOTHING
         for source, index in zip(sources, indexes, strict=True):
-            for update in index.updates:
-                if update.key not in updates:
-                    for file in update.files:
-                        _copy(source, target, file.name)
-                    updates[update.key] = update
-        removed = [index_folder.read_removed(s, index) for s, index in zip(sources, indexes, strict=True)]
-        gone = pa.concat_arrays(removed).unique()
-        merged = Index(contract=indexes[0].contract, updates=tuple(updates.values()))
-        merged, _, _ = _without(target, merged, gone, pa.array([], pa.string()))
-        merged = replace(merged, removed=_write_removed(target, gone))
+            for update in _beside(updates, index):
+                for file in update.files:
+                    _copy(source, target, file.name)
+                updates[update.key] = update
+            gone = gone.joined(read_removed(source, index.removed))
+        whole = Index(contract=indexes[0].contract, updates=tuple(updates.values()))
+        merged = _without_removed(target, whole, gone)
         index_folder.write_index(target, merged)
-        index_folder.delete_unnamed(target, merged, ["updates", "removed"])
+        index_folder.delete_replaced(target, whole, merged)
     return info(target)
+
+
+def _beside(there: Mapping[str, Update], index: Index) -> list[Update]:
+    """The index's updates that are not there yet. One whose key is there with another content gets a key of its own,
+    also where others name it."""
+    renamed: dict[str, str] = {}
+    found = []
+    for update in index.updates:
+        own = replace(update, base=tuple(renamed.get(key, key) for key in update.base))
+        known = there.get(own.key)
+        if known is None:
+            found.append(own)
+        elif known != own:
+            renamed[own.key] = fingerprint_of(asdict(own))[:32]
+            if renamed[own.key] not in there:
+                found.append(replace(own, key=renamed[own.key]))
+    return found
+
+
+def _without_removed(folder: Folder, index: Index, gone: Removed) -> Index:
+    """The index with everything erased that any of its sources has removed."""
+    urls = [
+        url
+        for update in index.updates
+        for file in update.files
+        for url in _hit_urls(_read(folder, file.name, ["id", "url"]), gone)
+    ]
+    index, _, _ = _without(folder, index, gone.ids, pa.array(urls, pa.string()))
+    return replace(index, removed=write_removed(folder, gone))
+
+
+def _hit_urls(table: pa.Table, gone: Removed) -> list[str]:
+    if not len(gone.urls):
+        return []
+    hashes = url_hashes(table["url"].combine_chunks())
+    hit: list[str] = table["url"].filter(pc.is_in(hashes, gone.urls)).to_pylist()
+    return hit
 
 
 def _copy(source: Folder, target: Folder, name: str) -> None:

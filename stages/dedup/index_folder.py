@@ -1,8 +1,8 @@
 """An index of the documents that earlier runs have seen: a folder of updates, and `index.json`, which says what counts.
 
     index.json                     format, contract, updates in order, removed ids; replaced as a whole
-    updates/{key}/NNNNN.parquet    ENTRY rows that a run added; never changed, only replaced by a removal
-    removed/{hash}.parquet         ids that were taken down
+    updates/{key}/*.parquet        entry rows that a run added; never changed, only replaced by others under other names
+    removed/{hash}.parquet         what was taken down
 
 Reads:  index.json
 Writes: index.json, by an atomic rename: a killed run or removal leaves the index as it was
@@ -19,11 +19,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.artifact import fingerprint_of
 from pipeline.errors import DataError, RunError
@@ -66,7 +65,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """What index.json holds. `contract`: how the signatures were made. `removed`: the file of ids, "" for none."""
+    """What index.json holds. `contract`: how the signatures were made. `removed`: a file (removed.py), "" for none."""
 
     contract: Mapping[str, JSON]
     updates: tuple[Update, ...] = ()
@@ -90,6 +89,8 @@ class Index:
 
 def read_index(folder: Folder, contract: Mapping[str, JSON] | None = None) -> Index | None:
     """The index in a folder, None where there is none; DataError where it is damaged, or its contract another one."""
+    if not is_remote(folder.location) and folder.local_path().is_file():
+        raise DataError("a file", where=folder.shown(), expected="a folder for the index", mend="Name another one.")
     if not folder.exists(INDEX_JSON):
         return None
     try:
@@ -130,14 +131,6 @@ def write_index(folder: Folder, index: Index) -> None:
     folder.write_bytes(INDEX_JSON, text.encode())
 
 
-def read_removed(folder: Folder, index: Index) -> pa.Array:
-    """The ids that were taken down, ascending."""
-    if not index.removed:
-        return pa.array([], ID)
-    with folder.open_input(index.removed) as file:
-        return pq.read_table(file)["id"].combine_chunks()
-
-
 @contextlib.contextmanager
 def locked(folder: Folder) -> Iterator[None]:
     """Keep others from replacing a local index meanwhile; on an object store nobody is kept out."""
@@ -149,7 +142,7 @@ def locked(folder: Folder) -> Iterator[None]:
     with (path / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise RunError(
                 "another run or command is changing the index", where=folder.shown(),
                 expected="one at a time", mend="Wait for it.",
@@ -157,9 +150,16 @@ def locked(folder: Folder) -> Iterator[None]:
         yield
 
 
-def delete_unnamed(folder: Folder, index: Index, below: Sequence[str]) -> None:
-    """Delete files below these folders that the index does not name: what it named before, or a killed run left."""
-    named = {file.name for update in index.updates for file in update.files} | {index.removed}
-    for name in [name for prefix in below for name in folder.list(prefix)]:
-        if name not in named:
-            folder.delete(name)
+def delete_replaced(folder: Folder, before: Index, now: Index) -> None:
+    """Delete what the index named before and names no more. Files it never named may be those of a run under way."""
+    for name in sorted(_names(before) - _names(now)):
+        folder.delete(name)
+
+
+def missing_files(folder: Folder, update: Update) -> list[str]:
+    """Files of an update that are not there."""
+    return [file.name for file in update.files if not folder.exists(file.name)]
+
+
+def _names(index: Index) -> set[str]:
+    return {file.name for update in index.updates for file in update.files} | ({index.removed} - {""})

@@ -1,12 +1,13 @@
 """The documents of a run and the entries of an index brought together by id.
 
-Reads:  ids and URLs; the representatives of entries
+Reads:  ids, URLs and signatures; the representatives of entries
 Writes: RESOLVED rows by group: entries whose document has come again, and what entries are tied to
 Cost:   40 bytes exchanged per document, entry and tie; a task holds about ROWS_PER_PARTITION of them, 100 bytes each
 Source: our choice
 
 A document that an index has already (a run repeated with other settings) is no duplicate of itself: its entry counts
-no more. Two URLs under one id are refused: ids that are made of file names meet where two crawls use the same names.
+no more. Two URLs under one id are refused, and where there are no URLs two signatures: ids that are made of file names
+meet where two crawls use the same names.
 An entry is tied to its representative, a link to both of its; where that one was removed, those tied to it are tied to
 each other.
 """
@@ -30,10 +31,13 @@ from stages.dedup.survivors import MIX
 ROWS_PER_PARTITION = 8_000_000
 SUPERSEDED = -1
 _ASKS = -2  # in place of an update: the row asks which document has the id
-# `url`: its hash, 0 where there is none.
+# `url`: its hash, 0 where there is none; `content`: a hash of the signature, 0 where there is none or a URL.
 IDENTITY = pa.schema(
-    [("key", pa.uint64()), ("id", ID), ("doc", pa.int64()), ("update", pa.int64()), ("url", pa.uint64())]
-)
+    [
+        ("key", pa.uint64()), ("id", ID), ("doc", pa.int64()), ("update", pa.int64()), ("url", pa.uint64()),
+        ("content", pa.uint64()),
+    ]
+)  # fmt: skip
 # `target`: the document that `doc` is tied to, or SUPERSEDED.
 RESOLVED = pa.schema([("key", pa.uint64()), ("doc", pa.int64()), ("target", pa.int64())])
 
@@ -43,10 +47,12 @@ def identities(seen: Seen, group: Group, task: TaskContext) -> Iterator[pa.Recor
     down answer to nothing."""
     removed = seen.removed()
     for part in group.parts:
-        for first, batch in part.read(("id", "url", "representative", "other")):
+        for first, batch in part.read(("id", "url", "representative", "other", "signature")):
             doc_N = first + np.arange(batch.num_rows)
-            stays = pa.compute.invert(pa.compute.is_in(batch["id"], removed))
-            yield _rows(pa.compute.if_else(stays, batch["id"], None), doc_N, part.update, _url_hashes(batch["url"]))
+            stays = pa.array(~removed.hits(batch))
+            url_N = _url_hashes(batch["url"])
+            content_N = np.where(url_N == 0, _signature_hashes(batch["signature"]), np.uint64(0))
+            yield _rows(pa.compute.if_else(stays, batch["id"], None), doc_N, part.update, url_N, content_N)
             if part.update != NEW:
                 itself = pa.compute.equal(batch["id"], batch["representative"]).fill_null(False)
                 yield _rows(pa.compute.if_else(itself, None, batch["representative"]), doc_N, _ASKS)
@@ -61,13 +67,22 @@ def _url_hashes(urls: pa.Array) -> np.ndarray:
     return np.where(np.array(urls.is_valid()), hash_N, np.uint64(0))
 
 
-def _rows(ids: pa.Array, doc_N: np.ndarray, update: int, url_N: np.ndarray | None = None) -> pa.RecordBatch:
-    """IDENTITY rows of the ids that are no nulls."""
-    url_N = np.zeros(len(ids), np.uint64) if url_N is None else url_N
+def _signature_hashes(signatures: pa.FixedSizeListArray) -> np.ndarray:
+    from stages.kernels import minhash
+
+    num_rows, valid_N = signatures.type.list_size, np.array(signatures.is_valid())
+    values = signatures.values.slice(signatures.offset * num_rows, len(signatures) * num_rows)
+    rows_NK = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, num_rows)
+    return np.where(valid_N, minhash.band_keys(rows_NK, 1, num_rows)[:, 0], np.uint64(0))
+
+
+def _rows(ids: pa.Array, doc_N: np.ndarray, update: int, *hashes_N: np.ndarray) -> pa.RecordBatch:
+    """IDENTITY rows of the ids that are no nulls; what asks has no hashes."""
+    url_N, content_N = hashes_N or (np.zeros(len(ids), np.uint64),) * 2
     valid_N = np.array(ids.is_valid())
     ids = ids.filter(pa.array(valid_N)).cast(ID)
     high, low = halves(ids)
-    columns = [(high ^ low) * MIX, ids, doc_N[valid_N], np.full(len(ids), update), url_N[valid_N]]
+    columns = [(high ^ low) * MIX, ids, doc_N[valid_N], np.full(len(ids), update), url_N[valid_N], content_N[valid_N]]
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=IDENTITY)
 
 
@@ -77,6 +92,7 @@ class Resolving:
 
     rows: ExchangeReader
     grouping: Grouping
+    shown: str  # the index's folder, for messages
 
 
 def resolved(resolving: Resolving, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
@@ -94,8 +110,11 @@ def resolved(resolving: Resolving, partition: int, task: TaskContext) -> Iterato
     first = np.repeat(starts, np.diff(np.append(starts, len(order))))
     is_other = np.arange(len(order)) != first
     superseded = is_other & (update >= 0)
-    url = rows["url"].to_numpy()[order]
-    _check_urls(superseded & (url != url[first]) & (url != 0) & (url[first] != 0), rows["id"], order)
+    unlike = np.zeros(len(order), bool)
+    for name in ("url", "content"):
+        value = rows[name].to_numpy()[order]
+        unlike |= (value != value[first]) & (value != 0) & (value[first] != 0)
+    _check_alike(unlike & (update != _ASKS), rows["id"], order, resolving.shown)
     tied = is_other & (update == _ASKS)
     docs = np.concatenate([doc[superseded], doc[tied]])
     targets = np.concatenate([np.full(superseded.sum(), SUPERSEDED), doc[first[tied]]])
@@ -103,13 +122,14 @@ def resolved(resolving: Resolving, partition: int, task: TaskContext) -> Iterato
     yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=RESOLVED)
 
 
-def _check_urls(wrong: np.ndarray, ids: pa.ChunkedArray, order: np.ndarray) -> None:
+def _check_alike(wrong: np.ndarray, ids: pa.ChunkedArray, order: np.ndarray, shown: str) -> None:
     if wrong.any():
         example = ids[int(order[np.flatnonzero(wrong)[0]])].as_py().hex()
         raise DataError(
-            f"{int(wrong.sum())} ids stand for other URLs than in earlier runs, such as {example}", where="the index",
-            expected="an id for each document of all crawls",
-            mend="stages.documents makes ids of file names and places: give it `id_column`, or files of other names.",
+            f"{int(wrong.sum())} ids stand for other URLs or texts as well, such as {example}", where=shown,
+            expected="an id of its own for each document of all runs that use the index",
+            mend="stages.documents makes ids of file names and places: give it `id_column`, or files of other names. "
+            "Where documents were changed on purpose, drop their earlier update (`crawlmill index drop`).",
         )  # fmt: skip
 
 

@@ -1,14 +1,15 @@
 """What a run adds to an index: an entry for each of its documents, links between clusters that have become one.
 
 Reads:  decisions; scratch entries; url
-Writes: updates/{key}/ in the index's folder, a file per shard and one of links per group; then index.json
+Writes: updates/{key}/ in the index's folder, a file per shard and one of links per group, under names that hold what
+        the index was before, so that no file that it names is ever written again; then index.json
 Cost:   per document 4 * K + 60 bytes, less by compression; one batch in memory
 Source: stages/dedup/index_folder.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.artifact import fingerprint_of
 from pipeline.errors import RunError
 from pipeline.schemas import ID
 from pipeline.stage import JSON, ExchangeReader, TaskContext, WideContext
@@ -24,7 +26,18 @@ from stages.dedup.bands import KEPT_BEFORE, LINK, Entries
 from stages.dedup.corpus import NEW, Group, Part
 from stages.dedup.decisions import Decided
 from stages.dedup.documents import row_of
-from stages.dedup.index_folder import File, Index, Update, entry_schema, locked, read_index, write_index
+from stages.dedup.index_folder import (
+    File,
+    Index,
+    Update,
+    delete_replaced,
+    entry_schema,
+    locked,
+    missing_files,
+    read_index,
+    write_index,
+)
+from stages.dedup.removed import Removed
 from stages.dedup.seen import Seen
 
 
@@ -51,13 +64,25 @@ def update(ctx: WideContext, updating: Updating, groups: Sequence[Group]) -> Non
     )  # fmt: skip
     with locked(seen.folder):
         now = read_index(seen.folder, seen.index.contract) or Index(contract=seen.index.contract)
-        if now.before(seen.key).identity() != seen.index.identity():
+        check_unchanged(seen, now.before(seen.key).identity())
+        missing = missing_files(seen.folder, added)
+        if missing:
             raise RunError(
-                "the index has changed since this run began", where=seen.folder.shown(),
-                expected="one run or command at a time", mend="Run again; the step is made anew.",
+                f"{len(missing)} files of this run's update have gone", where=seen.folder.shown(missing[0]),
+                expected="the files its tasks wrote", mend="Delete the step's folder in the output and run again.",
             )  # fmt: skip
         write_index(seen.folder, now.with_update(added))
+        delete_replaced(seen.folder, now, now.with_update(added))
     ctx.report.counter("documents_added_to_index", added.num_docs)
+
+
+def check_unchanged(seen: Seen, identity: JSON) -> None:
+    """RunError where the index is not what the run has counted on."""
+    if identity != seen.index.identity():
+        raise RunError(
+            "the index has changed since this run was planned", where=seen.folder.shown(),
+            expected="one run, command or step at a time", mend="Run again; the step is planned anew.",
+        )  # fmt: skip
 
 
 def _write_group(updating: Updating, group: Group, task: TaskContext) -> JSON:
@@ -65,34 +90,40 @@ def _write_group(updating: Updating, group: Group, task: TaskContext) -> JSON:
     removed = updating.seen.removed()
     for part in group.parts:
         if part.update == NEW:
-            batches = list(_entries(updating, group, part, removed, task))
-            num_docs += sum(batch.num_rows for batch in batches)
-            num_kept += sum(pa.compute.sum(batch["kept"]).as_py() or 0 for batch in batches)
-            files += _written(updating, f"{part.number:05d}", batches)
-    files += _written(updating, f"links-{group.number:05d}", _links(updating, group, task))
+            written, kept = _written(updating, f"{part.number:05d}", _entries(updating, group, part, removed, task))
+            files += written
+            num_docs, num_kept = num_docs + sum(file["rows"] for file in written), num_kept + kept
+    files += _written(updating, f"links-{group.number:05d}", _links(updating, group, task))[0]
     return {"files": files, "documents": num_docs, "kept": num_kept}
 
 
-def _written(updating: Updating, name: str, batches: Sequence[pa.RecordBatch]) -> list[JSON]:
-    """The File of a shard's entries; none where it has none."""
-    if not sum(batch.num_rows for batch in batches):
-        return []
-    table = pa.Table.from_batches(batches, entry_schema(updating.num_rows))
-    path = f"updates/{updating.seen.key}/{name}.parquet"
-    with updating.seen.folder.open_output(path) as stream:
-        pq.write_table(table, stream, compression="zstd", use_dictionary=["url"])
-    return [{"name": path, "rows": table.num_rows}]
+def _written(updating: Updating, name: str, batches: Iterable[pa.RecordBatch]) -> tuple[list[JSON], int]:
+    """The File of a shard's entries, none where it has none; and how many of them are kept."""
+    base = fingerprint_of(updating.seen.index.identity())[:16]
+    path = f"updates/{updating.seen.key}/{base}-{name}.parquet"
+    rows = kept = 0
+    with (
+        updating.seen.folder.open_output(path) as stream,
+        pq.ParquetWriter(stream, entry_schema(updating.num_rows), compression="zstd", use_dictionary=["url"]) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+            rows, kept = rows + batch.num_rows, kept + (pa.compute.sum(batch["kept"]).as_py() or 0)
+    if not rows:
+        updating.seen.folder.delete(path)
+        return [], 0
+    return [{"name": path, "rows": rows}], kept
 
 
 def _entries(
-    updating: Updating, group: Group, part: Part, removed: pa.Array, task: TaskContext
+    updating: Updating, group: Group, part: Part, removed: Removed, task: TaskContext
 ) -> Iterator[pa.RecordBatch]:
     """Entry rows of a shard's documents, but for those taken down."""
     decisions = updating.decided.of_shard(part.number)
     row_D = row_of(decisions["doc"].to_numpy())
     schema = entry_schema(updating.num_rows)
     entries = Entries(task.work, group, updating.num_rows, ("rank", "id", "weight", "signature"))
-    for first, batch in part.read(("url", "signature")):
+    for first, batch in part.read(("id", "url", "signature")):
         doc_N = first + np.arange(batch.num_rows)
         own = entries.take(group.places(doc_N)).combine_chunks()
         start, end = np.searchsorted(row_D, row_of(doc_N)[[0, -1]] + [0, 1])
@@ -106,8 +137,7 @@ def _entries(
             "other": pa.nulls(batch.num_rows, ID), "signature": batch["signature"],
         }  # fmt: skip
         rows = pa.table([columns[name] for name in schema.names], schema=schema)
-        stays = pa.compute.invert(pa.compute.is_in(rows["id"], removed))
-        yield from rows.filter(stays).combine_chunks().to_batches()
+        yield from rows.filter(pa.array(~removed.hits(batch))).combine_chunks().to_batches()
 
 
 def _links(updating: Updating, group: Group, task: TaskContext) -> list[pa.RecordBatch]:

@@ -33,7 +33,7 @@ from stages.dedup import (
 from stages.dedup.corpus import Group, Grouping
 from stages.dedup.decisions import Decided
 from stages.dedup.documents import num_documents
-from stages.dedup.evidence import Verify
+from stages.dedup.evidence import Verify, check_signed
 from stages.dedup.seen import Seen, compared
 from stages.dedup.survivors import Keep
 
@@ -86,8 +86,8 @@ class Run:
     @property
     def large_from(self) -> int:
         """The size from which on a cluster is large."""
-        by_share = max(LEAST_BY_SHARE, math.ceil(self.alarm_share * self.num_docs))
-        return min(self.alarm_size, by_share)
+        by_share = math.ceil(self.alarm_share * self.num_docs)
+        return min(self.alarm_size, by_share) if by_share >= LEAST_BY_SHARE else self.alarm_size
 
 
 def decide(run: Run, decided: Decided) -> None:
@@ -124,10 +124,24 @@ def _resolved(run: Run) -> ExchangeReader | None:
     """What entries of an index are tied to, and which count no more; None without an index."""
     if run.seen is None:
         return None
+    run.ctx.map("signatures checked", _check_signed, run.groups[:1], run.verify)
     num_partitions = max(1, -(-run.num_docs // index_join.ROWS_PER_PARTITION))
     rows = run.ctx.exchange("identities", index_join.identities, run.groups, num_partitions, run.seen)
-    resolving = index_join.Resolving(rows=rows, grouping=run.grouping)
+    shown = run.seen.folder.shown()
+    resolving = index_join.Resolving(rows=rows, grouping=run.grouping, shown=shown)
     return run.ctx.exchange("resolved", index_join.resolved, range(num_partitions), run.grouping.num_groups, resolving)
+
+
+def _check_signed(verify: Verify, group: Group, task: TaskContext) -> JSON:
+    """DataError where the signatures of the first documents were not made as the step says: those of an index must be
+    alike."""
+    for part in group.parts:
+        if part.update == corpus.NEW and part.num_rows:
+            _, batch = next(part.read(("text", "signature")))
+            signed = batch.filter(batch["signature"].is_valid())
+            check_signed(verify, signed["text"], bands.rows_of(signed["signature"]), part.folder.shown(part.name))
+            break
+    return None
 
 
 def _edges(run: Run, resolved: ExchangeReader | None) -> ExchangeReader:

@@ -3,7 +3,8 @@
 Reads:  BAND rows of one partition
 Writes: PAIR rows (member, other), each to the member's group
 Cost:   one partition of about BAND_ROWS_PER_PARTITION rows at a time: 32 bytes a row and 64 MiB; the rows that share
-        their key, most often a few in a hundred, 150 bytes each
+        their key, most often a few in a hundred, 250 bytes each, so 1.1 GB where all do. All rows of one band key are
+        in one partition: a band that 10^7 documents share takes 2.5 GB
 Source: stages/kernels/band_groups.py
 """
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 from pipeline.stage import ExchangeReader, TaskContext
 from stages.dedup.corpus import Grouping
 
-BAND_ROWS_PER_PARTITION = 8_000_000
+BAND_ROWS_PER_PARTITION = 4_000_000
 YIELD_PAIRS = 1 << 20
 PAIR = pa.schema([("key", pa.uint64()), ("member", pa.int64()), ("other", pa.int64())])
 

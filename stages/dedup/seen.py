@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.store import Folder
 from stages.dedup.corpus import NEW, Part
-from stages.dedup.index_folder import Index, read_removed
+from stages.dedup.index_folder import Index
 from stages.dedup.pairing import Compared
+from stages.dedup.removed import Removed, read_removed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class Seen:
             for number, (update, file) in enumerate(files, first_number)
         ]
 
-    def removed(self) -> pa.Array:
-        """Ids that were taken down."""
-        return read_removed(self.folder, self.index)
+    def removed(self) -> Removed:
+        """What was taken down."""
+        return read_removed(self.folder, self.index.removed)
 
 
 def compared(seen: Seen | None, parts: Sequence[Part]) -> Compared:

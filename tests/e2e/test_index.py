@@ -65,7 +65,7 @@ def test_index_second_crawl_is_deduplicated_against_the_first_and_both_stay_fres
     _run(first)
     _run(second)
     assert (_dropped(tmp_path, "first"), _dropped(tmp_path, "second")) == (0, 10)
-    assert (_info(tmp_path)["documents"], _info(tmp_path)["kept"]) == (70, 60)
+    assert (_info(tmp_path)["entries"], _info(tmp_path)["kept"]) == (70, 60)
     for dag in (first, second):
         assert "nothing to do" in _run(dag)
 
@@ -87,7 +87,7 @@ def test_index_takedown_drops_the_page_from_the_next_run_and_says_why_it_runs(tm
         "index", "remove", str(tmp_path / "index"), "https://first.example/3", "https://no.example/"
     ).stdout
     assert told == "1 documents removed\nnot in the index: https://no.example/\n"
-    assert _info(tmp_path)["removed"] == 1
+    assert _info(tmp_path)["removed"] == {"ids": 1, "urls": 2}
     again = _write_crawl(tmp_path, "again", _pages("again", range(20)))
     _run(again)
     assert _dropped(tmp_path, "again") == 19, "the copy of the removed page is the only one that is kept"
@@ -100,13 +100,34 @@ def test_index_takedown_drops_the_page_from_the_next_run_and_says_why_it_runs(tm
     assert [step["reason"] for step in fate[0]["steps"]][-1] == "taken_down"
 
 
+def test_index_of_signatures_made_otherwise_than_the_step_says_is_refused(tmp_path: Path) -> None:
+    dag = _write_crawl(tmp_path, "first", _pages("first", range(20)))
+    dag.write_text(dag.read_text().replace("inputs: documents}", "inputs: documents, with: {seed: 7}}"))
+    refused = crawlmill("run", str(dag), "--in-process", code=1)
+    assert "signatures that are not those of the texts" in refused.stderr
+    assert not (tmp_path / "index" / "index.json").exists()
+
+
+def test_index_two_steps_of_one_dag_on_it_run_one_after_the_other(tmp_path: Path) -> None:
+    """The second is planned before the first has added its update: it says so, and the next run does it."""
+    dag = _write_crawl(tmp_path, "first", _pages("first", range(20)))
+    index = tmp_path / "index"
+    dag.write_text(
+        dag.read_text() + f"  again: {{uses: stages.signatures, inputs: unique}}\n"
+        f"  twice: {{uses: stages.minhash, inputs: again, with: {{index: {index}, keep: latest}}}}\n"
+    )
+    assert "planned anew" in crawlmill("run", str(dag), "--in-process", code=1).stderr
+    _run(dag)
+    assert "nothing to do" in _run(dag)
+
+
 def test_index_merge_puts_two_together(tmp_path: Path) -> None:
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
         _run(_write_crawl(tmp_path / name, name, _pages(name, range(10))))
     indexes = [str(tmp_path / name / "index") for name in ("left", "right")]
     told = json.loads(crawlmill("index", "merge", *indexes, "--into", str(tmp_path / "index"), "--json").stdout)
-    assert (told["documents"], told["updates"]) == (20, 2)
+    assert (told["entries"], len(told["updates"])) == (20, 2)
     third = _write_crawl(tmp_path, "third", _pages("third", range(5, 15)))
     _run(third)
     assert _dropped(tmp_path, "third") == 5
