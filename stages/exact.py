@@ -3,7 +3,8 @@
 Reads:  text, id, url with `by: url`, and the column the `keep` policy looks at
 Writes: the kept documents with `duplicate_count`, int64: how many documents each stands for, itself included; the
         others go to the ledger as `exact_duplicate`, or `same_url`, with `duplicate_of`
-Cost:   56 bytes exchanged per document; a task holds one partition of about 4 million rows (300 MB)
+Cost:   56 bytes exchanged per document; a task reads a group of shards (stages/dedup/corpus.py), a batch in memory, or
+        holds one partition of about 4 million rows (300 MB)
 Source: xxh3-128 (Collet) of the text or URL; hashes are compared in all 128 bits. At 10^10 documents the chance of any
         false match is about 10^-19 (birthday bound); the forms of URLs are those of stages/kernels/url_forms.py
 
@@ -24,10 +25,10 @@ import pyarrow as pa
 
 from pipeline.errors import FieldError
 from pipeline.schemas import ID
-from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext, WideContext, wide
+from pipeline.stage import JSON, ExchangeReader, TaskContext, WideContext, wide
 from stages.dedup import decisions, exhibits
-from stages.dedup.corpus import Grouping, document_parts, grouped
-from stages.dedup.documents import num_documents, read_shard
+from stages.dedup.corpus import Group, Grouping, document_parts, grouped
+from stages.dedup.documents import num_documents, read_parts
 from stages.dedup.survivors import COUNT, Keep, columns_of, order_rows, preference
 
 ROWS_PER_PARTITION = 4_000_000
@@ -56,29 +57,26 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
-    cfg: Config
-    documents: InputArtifact
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Deciding:
     contents: ExchangeReader
     grouping: Grouping
 
 
-@wide(version=1, ports={"documents": "documents"}, produces="documents", reads=("text",), adds={COUNT: pa.int64()})
+def _reads(cfg: Config) -> tuple[str, ...]:
+    return "text", "url", *columns_of(cfg.keep)
+
+
+@wide(version=1, ports={"documents": "documents"}, produces="documents", reads=_reads, adds={COUNT: pa.int64()})
 def exact(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Bring equal hashes together, keep one document of each, drop the others."""
     documents = ctx.inputs["documents"]
-    shards = range(len(documents.shards()))
     num_docs = num_documents(documents)
     num_partitions = max(1, -(-num_docs // ROWS_PER_PARTITION))
     groups, grouping = grouped(document_parts(documents))
-    contents = ctx.exchange("contents", _contents, shards, num_partitions, _Job(cfg=cfg, documents=documents))
+    contents = ctx.exchange("contents", _contents, groups, num_partitions, cfg)
     deciding = _Deciding(contents=contents, grouping=grouping)
     rows = ctx.exchange("decisions", _decide, range(num_partitions), grouping.num_groups, deciding)
-    decided = decisions.Decided(documents=documents, work=ctx.work, reason=REASONS[cfg.by], threshold=float("nan"))
+    decided = decisions.Decided(work=ctx.work, reason=REASONS[cfg.by], threshold=float("nan"))
     summaries = ctx.map("written decisions", decisions.write_read_decisions, groups, rows)
     largest = decisions.report_clusters(ctx.report, summaries, num_docs)
     exhibits.show(ctx, decided, groups, largest, verify=None)
@@ -86,14 +84,14 @@ def exact(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     return {}
 
 
-def _contents(job: _Job, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """CONTENT rows of a shard's documents that have a text, or a URL."""
+def _contents(cfg: Config, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """CONTENT rows of a group's documents that have a text, or a URL."""
     from stages.dedup.urls import url_hashes
 
-    column, hashes = ("text", _content_hashes) if job.cfg.by == "content" else ("url", url_hashes)
-    for first, batch in read_shard(job.documents, shard, (column, *columns_of(job.cfg.keep)), (COUNT,)):
-        hash_N2, is_known_N = hashes(batch[column], job.cfg.normalisation)
-        order = order_rows(batch, job.cfg.keep)
+    column, hashes = ("text", _content_hashes) if cfg.by == "content" else ("url", url_hashes)
+    for first, batch in read_parts(group.parts, (column, *columns_of(cfg.keep)), (COUNT,)):
+        hash_N2, is_known_N = hashes(batch[column], cfg.normalisation)
+        order = order_rows(batch, cfg.keep)
         doc_N = pa.array(np.arange(first, first + batch.num_rows))
         key, low = pa.array(hash_N2[:, 0]), pa.array(hash_N2[:, 1])
         columns = [key, low, doc_N, *(order[name] for name in ("rank", "id", "weight"))]

@@ -57,7 +57,7 @@ from stages.dedup.evidence import Verify
 from stages.dedup.index_folder import Index, read_index
 from stages.dedup.index_update import check_unchanged
 from stages.dedup.seen import Seen
-from stages.dedup.survivors import COUNT, Keep
+from stages.dedup.survivors import COUNT, Keep, columns_of
 from stages.kernels.shingling import Shingling
 
 
@@ -132,7 +132,7 @@ def _outside(cfg: Config, inputs: Mapping[str, str]) -> Outside | None:
     version=2,
     ports={"documents": "documents"},
     produces="documents",
-    reads=("text", "signature"),
+    reads=lambda cfg: ("signature", "text", "url", *columns_of(cfg.keep)),
     adds={COUNT: pa.int64()},
     removes=("signature",),
     outside=_outside,
@@ -149,7 +149,7 @@ def minhash(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
         alarm_size=cfg.alarm_size, alarm_share=cfg.alarm_share, split_large=cfg.split_large, seen=seen,
     )  # fmt: skip
     decided = decisions.Decided(
-        documents=documents, work=ctx.work, reason="near_duplicate", threshold=cfg.threshold,
+        work=ctx.work, reason="near_duplicate", threshold=cfg.threshold,
         removed=seen.removed if seen else None,
     )  # fmt: skip
     near_duplicates.decide(run, decided)

@@ -21,7 +21,6 @@ from pipeline.stage import (
     BatchFunction,
     Drops,
     ExchangeReader,
-    InputArtifact,
     StepReportWriter,
     TaskContext,
     Verdict,
@@ -82,25 +81,29 @@ def decision_rows(clusters: Clusters, grouping: Grouping) -> Iterator[pa.RecordB
         )  # fmt: skip
 
 
-def write_decisions(rows: pa.Table, group: Group, task: TaskContext) -> JSON:
-    """Write a group's DECISION rows, a file per shard that has any; returns how many there are and are kept, and
-    of those kept {"sizes": [[size, clusters], ...], "largest": [[size, representative], ...]}."""
+def write_decisions(rows: pa.Table, group: Group, task: TaskContext, headed_before: pa.Table | None = None) -> JSON:
+    """Write a group's DECISION rows, a file per shard that has any; returns how many there are and are kept, and of
+    the clusters the group has the representative of {"sizes": [[size, clusters], ...], "largest": [[size,
+    representative], ...]}. `headed_before`: DECISION rows of those representatives that are entries of an index and
+    have documents of this run in their clusters; they are counted and not written."""
     rows = rows.sort_by("doc").combine_chunks()
     doc_N = rows["doc"].to_numpy()
     for part in group.parts:
         start, end = np.searchsorted(doc_N, [part.number << ROW_BITS, (part.number + 1) << ROW_BITS])
         if end > start:
             write_rows(task.work, _decisions_name(part.number), rows.slice(start, end - start).to_batches()[0])
-    kept = rows.filter(rows["kept"]).combine_chunks()
-    size_C = kept["size"].to_numpy()
+    kept = rows.filter(rows["kept"])
+    heads = kept if headed_before is None else pa.concat_tables([kept, headed_before])
+    size_C, representative_C = heads["size"].to_numpy(), heads["representative"].combine_chunks()
     values, counts = np.unique(size_C, return_counts=True)
-    high_C, low_C = halves(pa.chunked_array(kept["representative"], ID).combine_chunks())
+    high_C, low_C = halves(representative_C)
     largest = np.lexsort((low_C, high_C, -size_C))[:LARGEST].tolist()
     return {
         "documents": rows.num_rows,
         "kept": kept.num_rows,
+        "clusters": heads.num_rows,
         "sizes": [[int(v), int(c)] for v, c in zip(values, counts, strict=True)],
-        "largest": [[int(size_C[c]), kept["representative"][c].as_py().hex()] for c in largest],
+        "largest": [[int(size_C[c]), representative_C[c].as_py().hex()] for c in largest],
     }
 
 
@@ -117,7 +120,6 @@ def _decisions_name(shard: int) -> str:
 class Decided:
     """What the tasks that apply the decisions are given."""
 
-    documents: InputArtifact
     work: Folder
     reason: str
     threshold: float
@@ -175,11 +177,11 @@ def report_clusters(report: StepReportWriter, summaries: Sequence[Mapping[str, A
     by_bin: dict[int, int] = {}
     for size, count in (pair for summary in summaries for pair in summary["sizes"]):
         by_bin[(size - 1).bit_length()] = by_bin.get((size - 1).bit_length(), 0) + count
-    clustered, kept = (sum(summary[name] for summary in summaries) for name in ("documents", "kept"))
+    clustered, kept, num_clusters = (sum(s[name] for s in summaries) for name in ("documents", "kept", "clusters"))
     bins = range(max(by_bin, default=0) + 1)
     labels = [str(1 << b) if b < 2 else f"{(1 << b - 1) + 1}-{1 << b}" for b in bins]
     report.histogram("cluster sizes", labels, [by_bin.get(b, 0) if b else num_docs - clustered for b in bins])
-    report.counter("clusters", kept)
+    report.counter("clusters", num_clusters)
     report.counter("duplicates", clustered - kept)
     report.figure(
         "largest cluster", float(max((size for summary in summaries for size, _ in summary["sizes"]), default=0))

@@ -10,6 +10,7 @@ Cost:   one row group in memory
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,30 +21,36 @@ from pipeline.errors import DataError
 from pipeline.stage import InputArtifact
 from pipeline.store import Folder
 
+if TYPE_CHECKING:
+    from stages.dedup.corpus import Part
+
 ROW_BITS = 32
 
 
-def read_shard(
-    documents: InputArtifact, shard: int, columns: Sequence[str], optional: Sequence[str] = ()
+def read_parts(
+    parts: Sequence[Part], columns: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(number of its first document, batch) for each batch of a shard, with `columns` and those of `optional` it has.
+    """(number of its first document, batch) for each batch of the parts, with `columns` and those of `optional` there.
 
-    DataError where it lacks one of `columns`.
+    The batches have as few rows as a narrow step's, so texts may be read. DataError where a part lacks a column.
     """
-    name = documents.shards()[shard]
-    first = shard << ROW_BITS
-    with documents.folder.open_input(name) as file, pq.ParquetFile(file) as parquet:
+    for part in parts:
+        _check_columns(part, columns)
+        first = part.number << ROW_BITS
+        for batch in read_documents(part.folder, part.name, [*columns, *optional]):
+            yield first, batch
+            first += batch.num_rows
+
+
+def _check_columns(part: Part, columns: Sequence[str]) -> None:
+    with part.folder.open_input(part.name) as file, pq.ParquetFile(file) as parquet:
         present = parquet.schema_arrow.names
-        for column in columns:
-            if column not in present:
-                raise DataError(
-                    f"no column {column!r}", where=documents.folder.shown(name),
-                    expected=f"one of {', '.join(present)}",
-                    mend=f"Put the step that adds {column!r} before this one.",
-                )  # fmt: skip
-    for batch in read_documents(documents.folder, name, [*columns, *optional]):
-        yield first, batch
-        first += batch.num_rows
+    for column in columns:
+        if column not in present:
+            raise DataError(
+                f"no column {column!r}", where=part.folder.shown(part.name), expected=f"one of {', '.join(present)}",
+                mend=f"Put the step that adds {column!r} before this one.",
+            )  # fmt: skip
 
 
 def shard_of(doc_N: np.ndarray) -> np.ndarray:
@@ -54,19 +61,19 @@ def row_of(doc_N: np.ndarray) -> np.ndarray:
     return doc_N & ((1 << ROW_BITS) - 1)
 
 
-def shard_key(doc_N: np.ndarray, num_shards: int) -> np.ndarray:
-    """Exchange keys (uint64) that bring a document's rows to the partition of its shard's number, of `num_shards`.
-
-    An exchange sends key k to partition `(k >> 32) * num_shards >> 32`: the middle of each partition's range is taken.
-    """
-    top_N = (2 * shard_of(doc_N).astype(np.uint64) + np.uint64(1)) * np.uint64(1 << 31) // np.uint64(num_shards)
-    return top_N << np.uint64(32)
-
-
 def num_documents(documents: InputArtifact) -> int:
     """Rows of all shards, from the manifest."""
+    return _sum(documents, "rows")
+
+
+def num_bytes(documents: InputArtifact) -> int:
+    """Bytes of all shards, from the manifest."""
+    return _sum(documents, "bytes")
+
+
+def _sum(documents: InputArtifact, figure: str) -> int:
     shards = set(documents.shards())
-    return sum(entry["rows"] for entry in documents.manifest["files"] if entry["name"] in shards)
+    return sum(entry[figure] for entry in documents.manifest["files"] if entry["name"] in shards)
 
 
 def halves(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -18,17 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.schemas import EXCERPT_CHARS
-from pipeline.stage import JSON, InputArtifact, TaskContext, WideContext
+from pipeline.stage import JSON, TaskContext, WideContext
 from stages.dedup.comparison import measured
-from stages.dedup.corpus import Group
+from stages.dedup.corpus import Group, Part
 from stages.dedup.decisions import Decided
-from stages.dedup.documents import row_of, shard_of
+from stages.dedup.documents import ROW_BITS, row_of, shard_of
 from stages.dedup.evidence import Verify
 from stages.dedup.text_difference import first_difference, shared_passage
 
 MEMBERS = 6  # of a cluster that are looked at, those with the least ids beside its representative
 DIFFERENCES = 2  # pairs of each cluster in the table of differences
 MAX_CHARS = 200_000  # of a text that is looked at
+KEPT_BEFORE = " (kept by an earlier run)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,9 @@ def show(
     choosing = _Choosing(decided=decided, representatives=tuple(largest))
     chosen = ctx.map("members of the largest clusters", _choose, groups, choosing)
     clusters = [_merged(representative, chosen) for representative in largest]
-    [told] = ctx.map("largest clusters", _describe, [clusters], (decided.documents, verify))
+    shards = {doc >> ROW_BITS for cluster in clusters for _, doc in cluster["members"]}
+    parts = [part for group in groups for part in group.parts if part.number in shards]
+    [told] = ctx.map("largest clusters", _describe, [(clusters, parts)], verify)
     ctx.report.sample("largest clusters", [cluster["cluster"] for cluster in told])
     ctx.report.sample("where members first differ", [row for cluster in told for row in cluster["differences"]])
 
@@ -102,32 +105,33 @@ def _merged(representative: str, chosen: Sequence[Mapping[str, Any]]) -> JSON:
     return {"representative": representative, "size": here[0][0], "members": members}
 
 
-def _describe(shared: tuple[InputArtifact, Verify | None], clusters: Sequence[Any], task: TaskContext) -> JSON:
-    documents, verify = shared
-    texts = _texts(documents, sorted({doc for cluster in clusters for _, doc in cluster["members"]}))
+def _describe(verify: Verify | None, given: tuple[Sequence[Any], Sequence[Part]], task: TaskContext) -> JSON:
+    clusters, parts = given
+    texts = _texts(parts, sorted({doc for cluster in clusters for _, doc in cluster["members"]}))
     return [_described(cluster, texts, verify) for cluster in clusters]
 
 
-def _texts(documents: InputArtifact, docs: Sequence[int]) -> dict[int, tuple[str | None, str]]:
+def _texts(parts: Sequence[Part], docs: Sequence[int]) -> dict[int, tuple[str | None, str]]:
     """URL and text of documents by number, reading only the row groups they lie in."""
     doc_N = np.array(docs, np.int64)
     found: dict[int, tuple[str | None, str]] = {}
-    for shard in np.unique(shard_of(doc_N)).tolist():
-        row_N = row_of(doc_N[shard_of(doc_N) == shard])
-        with documents.folder.open_input(documents.shards()[shard]) as file, pq.ParquetFile(file) as parquet:
+    for part in parts:
+        row_N = row_of(doc_N[shard_of(doc_N) == part.number])
+        with part.folder.open_input(part.name) as file, pq.ParquetFile(file) as parquet:
             sizes = [parquet.metadata.row_group(g).num_rows for g in range(parquet.num_row_groups)]
             for group, (start, end) in enumerate(pairwise(np.append(0, np.cumsum(sizes)).tolist())):
                 rows = row_N[(row_N >= start) & (row_N < end)]
                 if len(rows):
                     table = parquet.read_row_group(group, columns=["url", "text"]).take(pa.array(rows - start))
                     for row, url, text in zip(rows, table["url"].to_pylist(), table["text"].to_pylist(), strict=True):
-                        found[int(shard << 32 | row)] = (url, (text or "")[:MAX_CHARS])
+                        found[int(part.number << ROW_BITS | row)] = (url, (text or "")[:MAX_CHARS])
     return found
 
 
 def _described(cluster: Mapping[str, Any], texts: Mapping[int, tuple[str | None, str]], verify: Verify | None) -> JSON:
     members = [(id_, *texts[doc]) for id_, doc in cluster["members"]]
     (id_, url, text), others = members[0], members[1:]
+    is_here = id_ == cluster["representative"]  # an earlier run may have kept it; its text is not at hand then
     shared = shared_passage([member_text for _, _, member_text in members])
     rows = []
     for other_id, other_url, other_text in others[:DIFFERENCES]:
@@ -142,8 +146,9 @@ def _described(cluster: Mapping[str, Any], texts: Mapping[int, tuple[str | None,
         )  # fmt: skip
     return {
         "cluster": {
-            "documents": cluster["size"], "representative": cluster["representative"], "url": url,
-            "other members": [other_url or other_id for other_id, other_url, _ in others],
+            "documents": cluster["size"],
+            "representative": cluster["representative"] + ("" if is_here else KEPT_BEFORE), "url": url if is_here else None,
+            "other members": [other_url or other_id for other_id, other_url, _ in members[is_here:]],
             "text they share": shared, "excerpt": " ".join(text[:EXCERPT_CHARS].split()),
         },
         "differences": rows,

@@ -1,13 +1,13 @@
 """Which anchors stand in at least two documents: only windows that have one of these can be repeated.
 
 Reads:  text
-Writes: ANCHOR rows by anchor, REPEATED rows by shard; scratch `words/NNNNN.json`, a shard's number of words
+Writes: ANCHOR rows by anchor, REPEATED rows by group of shards; scratch `words/NNNNN.json`, a group's number of words
 Cost:   16 bytes per distinct anchor of every SLICE_BYTES of text, with length 50 1.1 per word; 60 ns per word to find
         them, reading included. A partition of 4 million rows takes about 250 MB
 Source: stages/kernels/repeated_spans.py says what an anchor is
 
 A partition of anchors holds a row per anchor and slice of text, however many documents have it, and sends a row to each
-shard that has it.
+group that has it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from pipeline.stage import JSON, ExchangeReader, InputArtifact, TaskContext
-from stages.dedup.documents import ROW_BITS, read_shard, shard_key
+from pipeline.stage import JSON, ExchangeReader, TaskContext
+from stages.dedup.corpus import Group, Grouping
+from stages.dedup.documents import read_parts
 from stages.dedup.survivors import Keep, columns_of
 
 if TYPE_CHECKING:
     from stages.kernels.repeated_spans import Grams
 
 SLICE_BYTES = 4 << 20
-ANCHOR = pa.schema([("key", pa.uint64()), ("shard", pa.int32()), ("docs", pa.int32())])
+ANCHOR = pa.schema([("key", pa.uint64()), ("group", pa.int32()), ("docs", pa.int32())])
 REPEATED = pa.schema([("key", pa.uint64()), ("anchor", pa.uint64()), ("docs", pa.int32())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is looked for, and where."""
+    """What is looked for."""
 
-    documents: InputArtifact
     min_tokens: int
     normalisation: Literal["none", "plain"]
     keep: Keep
@@ -47,45 +47,46 @@ class Search:
         folded = fold.fold(texts, repeated_spans.table(self.normalisation))
         return repeated_spans.grams(folded, self.min_tokens, lane)
 
-    def slices(self, shard: int, columns: tuple[str, ...]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """(number of its first document, slice) of a shard's batches: up to SLICE_BYTES of text, or one document."""
-        from stages.kernels import utf8
-
-        for first, batch in read_shard(self.documents, shard, columns):
-            offsets = utf8.view(batch["text"]).offsets
-            start = 0
-            while start < batch.num_rows:
-                end = int(np.searchsorted(offsets, offsets[start] + SLICE_BYTES, side="right")) - 1
-                end = min(max(end, start + 1), batch.num_rows)
-                yield first + start, batch.slice(start, end - start)
-                start = end
-
 
 @dataclass(frozen=True, kw_only=True)
 class Meeting:
     """What the tasks of a partition are given."""
 
     rows: ExchangeReader
-    num_shards: int
+    grouping: Grouping
 
 
-def words_name(shard: int) -> str:
-    return f"words/{shard:05d}.json"
+def slices(group: Group, columns: tuple[str, ...]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(number of its first document, slice) of a group's batches: up to SLICE_BYTES of text, or one document."""
+    from stages.kernels import utf8
+
+    for first, batch in read_parts(group.parts, columns):
+        offsets = utf8.view(batch["text"]).offsets
+        start = 0
+        while start < batch.num_rows:
+            end = int(np.searchsorted(offsets, offsets[start] + SLICE_BYTES, side="right")) - 1
+            end = min(max(end, start + 1), batch.num_rows)
+            yield first + start, batch.slice(start, end - start)
+            start = end
 
 
-def anchor_rows(search: Search, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """ANCHOR rows of a shard: per slice of it and anchor, how many documents have the anchor."""
+def words_name(group: int) -> str:
+    return f"words/{group:05d}.json"
+
+
+def anchor_rows(search: Search, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """ANCHOR rows of a group: per slice of it and anchor, how many documents have the anchor."""
     from stages.kernels import repeated_spans
 
     num_words = 0
-    for _, batch in search.slices(shard, ("text",)):
+    for _, batch in slices(group, ("text",)):
         grams = search.grams(batch["text"], 0)
         num_words += len(grams.hashes)
         runs = repeated_spans.runs(grams, search.min_tokens)
         anchor_A, docs_A = _documents_of(runs.anchor_R, runs.text_R)
-        shard_A = np.full(len(anchor_A), shard, np.int32)
-        yield pa.RecordBatch.from_arrays([pa.array(anchor_A), pa.array(shard_A), pa.array(docs_A)], schema=ANCHOR)
-    task.work.write_bytes(words_name(shard), json.dumps(num_words).encode())
+        group_A = np.full(len(anchor_A), group.number, np.int32)
+        yield pa.RecordBatch.from_arrays([pa.array(anchor_A), pa.array(group_A), pa.array(docs_A)], schema=ANCHOR)
+    task.work.write_bytes(words_name(group.number), json.dumps(num_words).encode())
 
 
 def _documents_of(anchor_R: np.ndarray, text_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,28 +108,28 @@ def _starts(value_R: np.ndarray) -> np.ndarray:
 
 
 def repeated_rows(meeting: Meeting, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """REPEATED rows of a partition: for each shard its anchors that two or more documents have, of any shards."""
+    """REPEATED rows of a partition: for each group its anchors that two or more documents have, of any groups."""
     batches = pa.Table.from_batches(meeting.rows.read(partition), ANCHOR).combine_chunks().to_batches()
     for batch in batches:  # one, or none
-        anchor_R, shard_R, docs_R = (batch[name].to_numpy() for name in ANCHOR.names)
-        order_R = np.lexsort((shard_R, anchor_R))
-        anchor_R, shard_R, docs_R = anchor_R[order_R], shard_R[order_R], docs_R[order_R]
+        anchor_R, group_R, docs_R = (batch[name].to_numpy() for name in ANCHOR.names)
+        order_R = np.lexsort((group_R, anchor_R))
+        anchor_R, group_R, docs_R = anchor_R[order_R], group_R[order_R], docs_R[order_R]
         new_anchor_R = _starts(anchor_R)
         anchor_starts = np.flatnonzero(new_anchor_R)
         is_repeated_A = np.add.reduceat(docs_R, anchor_starts) > 1
-        starts = np.flatnonzero(new_anchor_R | _starts(shard_R))  # of the rows of one shard
+        starts = np.flatnonzero(new_anchor_R | _starts(group_R))  # of the rows of one group
         docs_G = np.add.reduceat(docs_R, starts)
         repeated_G = is_repeated_A[np.searchsorted(anchor_starts, starts, side="right") - 1]
         starts, docs_G = starts[repeated_G], docs_G[repeated_G]
-        key_G = shard_key(shard_R[starts].astype(np.int64) << ROW_BITS, meeting.num_shards)
+        key_G = meeting.grouping.group_keys(group_R[starts])
         yield pa.RecordBatch.from_arrays(
             [pa.array(key_G), pa.array(anchor_R[starts]), pa.array(docs_G)], schema=REPEATED
         )
 
 
-def num_occurrences(repeated: ExchangeReader, shard: int, task: TaskContext) -> JSON:
-    """How often a document of the shard has a repeated anchor, each counted once per document."""
-    return sum(int(batch["docs"].to_numpy().sum()) for batch in repeated.read(shard))
+def num_occurrences(repeated: ExchangeReader, group: Group, task: TaskContext) -> JSON:
+    """How often a document of the group has a repeated anchor, each counted once per document."""
+    return sum(int(batch["docs"].to_numpy().sum()) for batch in repeated.read(group.number))
 
 
 def order_columns(search: Search) -> tuple[str, ...]:

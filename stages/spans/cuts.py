@@ -1,21 +1,26 @@
 """What documents lose is cut out of their texts, and those of which too little is left are dropped.
 
-Reads:  LOSS rows by shard; text
-Writes: Verdicts
-Cost:   40 ns per word, reading and writing included; the LOSS rows of one shard in memory, 200 bytes each at the peak
+Reads:  LOSS rows by group of shards; text
+Writes: scratch `losses/NNNNN.arrow`, a shard's LOSS rows in order; Verdicts
+Cost:   40 ns per word, reading and writing included. The LOSS rows of one shard in memory, or to put a group's in order
+        those of some of its shards, up to ROUND_ROWS or one shard's; 200 bytes each at the peak
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.schemas import ID
-from pipeline.stage import BatchFunction, Drops, ExchangeReader, Measure, Verdict
-from stages.dedup.documents import ROW_BITS
+from pipeline.stage import JSON, BatchFunction, Drops, ExchangeReader, Measure, TaskContext, Verdict
+from pipeline.store import Folder
+from stages.dedup.corpus import Group
+from stages.dedup.documents import ROW_BITS, read_rows, shard_of, write_rows
 from stages.kernels.span_union import Union, union
 from stages.kernels.utf8 import Utf8
 from stages.kernels.word_places import Places, Spans
@@ -23,25 +28,69 @@ from stages.spans.anchors import Search
 from stages.spans.windows import LOSS
 
 REASON = "too_few_words_left"
+ROUND_ROWS = 1_000_000
+_STORED = pa.schema([field for field in LOSS if field.name != "key"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cutting:
-    """What the tasks of a shard are given."""
+    """What the tasks that look at losses are given."""
 
     search: Search
-    losses: ExchangeReader
+    work: Folder
     min_words_left: int
 
     def spans_of(self, shard: int) -> tuple[pa.RecordBatch, Union]:
-        """A shard's LOSS rows in order, and the spans they make."""
-        table = pa.Table.from_batches(self.losses.read(shard), LOSS).drop_columns(["key"])
-        order_R = np.lexsort((table["first"].to_numpy(), table["doc"].to_numpy()))
-        ordered = table.take(pa.array(order_R)).combine_chunks()
-        losses = (ordered.to_batches() or [pa.RecordBatch.from_pylist([], ordered.schema)])[0]
+        """A shard's LOSS rows (without their keys) in order, and the spans they make."""
+        losses = pa.RecordBatch.from_pylist([], _STORED)
+        if self.work.exists(_losses_name(shard)):
+            losses = read_rows(self.work, _losses_name(shard))
         names = ("doc", "first", "windows", "keeper", "documents")
         columns = (losses[name].to_numpy().astype(np.int64) for name in names)
         return losses, union(self.search.min_tokens, *columns)
+
+
+def _losses_name(shard: int) -> str:
+    return f"losses/{shard:05d}.arrow"
+
+
+def write_losses(losses: ExchangeReader, group: Group, task: TaskContext) -> JSON:
+    """Write the LOSS rows of a group in order, a file per shard that has any."""
+    num_P = np.zeros(len(group.parts), np.int64)
+    for batch in losses.read(group.number):
+        num_P += np.bincount(_part_of(batch, group), minlength=len(num_P))
+    for start, end in _rounds(num_P):
+        read = losses.read(group.number)
+        batches = (batch.filter(pa.array(_is_in(batch, group, start, end))) for batch in read)
+        table = pa.Table.from_batches(batches, LOSS).drop_columns(["key"])
+        order_R = np.lexsort((table["first"].to_numpy(), table["doc"].to_numpy()))
+        [rows] = table.take(pa.array(order_R)).combine_chunks().to_batches()
+        bounds = np.append(0, np.cumsum(num_P[start:end])).tolist()
+        for part, (first, until) in zip(group.parts[start:end], pairwise(bounds), strict=True):
+            if until > first:
+                write_rows(task.work, _losses_name(part.number), rows.slice(first, until - first))
+    return None
+
+
+def _part_of(batch: pa.RecordBatch, group: Group) -> np.ndarray:
+    """int64: which of the group's parts each row's document is in."""
+    return np.asarray(shard_of(batch["doc"].to_numpy()) - group.parts[0].number)
+
+
+def _is_in(batch: pa.RecordBatch, group: Group, start: int, end: int) -> np.ndarray:
+    part_N = _part_of(batch, group)
+    return np.asarray((start <= part_N) & (part_N < end))
+
+
+def _rounds(num_P: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(first, end) of neighbouring parts with up to ROUND_ROWS rows together, or of one part; none without rows."""
+    ends_P, start = np.cumsum(num_P), 0
+    while start < len(num_P):
+        done = ends_P[start] - num_P[start]
+        end = max(start + 1, int(np.searchsorted(ends_P, done + ROUND_ROWS, side="right")))
+        if ends_P[end - 1] > done:
+            yield start, end
+        start = end
 
 
 def places_of(search: Search, text: Utf8, wanted_N: np.ndarray) -> Places:

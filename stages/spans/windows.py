@@ -1,7 +1,7 @@
 """Windows that have a repeated anchor meet their equals; documents lose those that a preferred document has too.
 
-Reads:  text, id, the column of the survivor policy; REPEATED rows by shard
-Writes: RUN rows by anchor, LOSS rows by shard
+Reads:  text, id, the column of the survivor policy; REPEATED rows by group of shards
+Writes: RUN rows by anchor, LOSS rows by group
 Cost:   16 bytes per window and 52 per run of them through the exchange, and back 68 per run that a document loses:
         where three of four words were cut 19 and 3.7 bytes per word, 115 and 120 ns. A task of a partition reads it
         twice, batch by batch, and holds its distinct windows (stages/kernels/window_groups.py): one that stands in a
@@ -22,9 +22,10 @@ import pyarrow as pa
 
 from pipeline.schemas import ID
 from pipeline.stage import ExchangeReader, TaskContext
-from stages.dedup.documents import halves, shard_key
+from stages.dedup.corpus import Group
+from stages.dedup.documents import halves
 from stages.dedup.survivors import order_rows
-from stages.spans.anchors import REPEATED, Meeting, Search, order_columns
+from stages.spans.anchors import REPEATED, Meeting, Search, order_columns, slices
 
 if TYPE_CHECKING:
     from stages.kernels.key_set import KeySet
@@ -52,26 +53,26 @@ LOSS = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """What the tasks of a shard are given."""
+    """What the tasks of a group are given."""
 
     search: Search
     repeated: ExchangeReader
 
 
-def run_rows(candidates: Candidates, shard: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """RUN rows of a shard: all its windows that have a repeated anchor."""
+def run_rows(candidates: Candidates, group: Group, task: TaskContext) -> Iterator[pa.RecordBatch]:
+    """RUN rows of a group: all its windows that have a repeated anchor."""
     search = candidates.search
-    repeated = _repeated(candidates.repeated, shard)
+    repeated = _repeated(candidates.repeated, group.number)
     if not len(repeated.high):
         return
-    for first_doc, batch in search.slices(shard, order_columns(search)):
+    for first_doc, batch in slices(group, order_columns(search)):
         yield from _slice_runs(search, repeated, first_doc, batch)
 
 
-def _repeated(repeated: ExchangeReader, shard: int) -> KeySet:
+def _repeated(repeated: ExchangeReader, group: int) -> KeySet:
     from stages.kernels import key_set
 
-    anchor_A = pa.Table.from_batches(repeated.read(shard), REPEATED)["anchor"].to_numpy()
+    anchor_A = pa.Table.from_batches(repeated.read(group), REPEATED)["anchor"].to_numpy()
     return key_set.key_set(_keys(anchor_A))[0]
 
 
@@ -127,7 +128,7 @@ def _rows(runs: Runs, found_R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def loss_rows(meeting: Meeting, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """LOSS rows of a partition's windows, addressed to the shards of the documents that lose them."""
+    """LOSS rows of a partition's windows, addressed to the groups of the documents that lose them."""
     from stages.kernels.window_groups import WindowGroups
 
     groups = WindowGroups()
@@ -139,7 +140,7 @@ def loss_rows(meeting: Meeting, partition: int, task: TaskContext) -> Iterator[p
         row_first_L = batch["first"].to_numpy()[lost.row]
         id_L2 = np.stack([lost.id_high, lost.id_low], axis=1).astype(">u8")
         columns = {
-            "key": shard_key(doc_L, meeting.num_shards), "doc": doc_L, "first": row_first_L + lost.first,
+            "key": meeting.grouping.keys(doc_L), "doc": doc_L, "first": row_first_L + lost.first,
             "windows": lost.num, "keeper": lost.keeper, "documents": lost.num_docs, "peak": lost.peak,
             "peak_first": row_first_L + lost.peak_at,
             "keeper_id": pa.Array.from_buffers(ID, len(doc_L), [None, pa.py_buffer(id_L2.tobytes())]),

@@ -145,6 +145,17 @@ def test_load_dag_column_that_no_step_adds_says_who_does(tmp_path: Path) -> None
         load_dag(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("uses", ["stages.exact", "stages.repeated_spans"])
+def test_load_dag_policy_without_its_column_is_refused(tmp_path: Path, uses: str) -> None:
+    def dag(keep: str) -> str:
+        more = f"  kept: {{uses: {uses}, inputs: quality, with: {{keep: {keep}}}}}\nresources:"
+        return write(tmp_path, GOOD.replace("resources:", more))
+
+    with pytest.raises(DagError, match=rf"dag.yaml:14: step 'kept' \({uses}\) reads column 'quality'"):
+        load_dag(dag("quality"))
+    assert "kept" in load_dag(dag("latest")).steps
+
+
 @pytest.mark.parametrize(
     "override, value",
     [

@@ -16,8 +16,10 @@ import pyarrow as pa
 import pytest
 import xxhash
 
+from pipeline.artifact import Artifact
 from pipeline.errors import FieldError
 from stages import exact
+from stages.dedup import corpus
 from stages.dedup.urls import url_hashes
 from tests.shared_data import REPOSITORY
 from tests.stages.test_text_filters_fuzz import hostile_rows, raw_texts
@@ -64,13 +66,30 @@ def _layout(table: pa.Table, num_shards: int, seed: int) -> list[pa.Table]:
     return [table.take(pa.array(part)) for part in np.array_split(order, num_shards)]
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 5, 13])
-def test_exact_any_layout_keeps_what_a_dictionary_keeps(tmp_path: Path, num_shards: int) -> None:
+@pytest.mark.parametrize("num_shards, task_docs", [(1, 10**6), (2, 1), (5, 40), (13, 10**6), (13, 30), (13, 1)])
+def test_exact_any_layout_keeps_what_a_dictionary_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_shards: int, task_docs: int
+) -> None:
+    monkeypatch.setattr(corpus, "TASK_DOCS", task_docs)
     table = _table(TEXTS * 7 + [f"unique {n}" for n in range(50)])
     outcome = run_wide("stages.exact", exact.Config(), _layout(table, num_shards, num_shards), tmp_path)
     assert outcome.fates() == _expected(table)
     assert outcome.report.docs_in == table.num_rows
     assert set(outcome.dropped["reason"].to_pylist()) == {"exact_duplicate"}
+
+
+def test_exact_many_small_shards_are_exchanged_as_one_group(tmp_path: Path) -> None:
+    shards = _layout(_table(TEXTS * 7), 30, 0)
+    run_wide("stages.exact", exact.Config(), [shards[0].slice(0, 0), *shards], tmp_path)
+    assert len(list((tmp_path / "work" / "exchanges" / "contents").iterdir())) == 1
+
+
+def test_exact_tasks_take_no_artifact_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(artifact: Artifact, protocol: object) -> None:
+        pytest.fail(f"artifact {artifact.step} goes into a task, with a manifest of all its files")
+
+    monkeypatch.setattr(Artifact, "__reduce_ex__", refuse)
+    assert run_wide("stages.exact", exact.Config(), _layout(_table(TEXTS * 7), 3, 0), tmp_path).dropped.num_rows
 
 
 def test_exact_counts_sum_to_the_documents_also_over_two_passes(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pytest
 import xxhash
 
+from pipeline.artifact import Artifact
 from pipeline.errors import DataError, FieldError
 from stages import repeated_spans
+from stages.dedup import corpus
 from stages.repeated_spans import Config
-from stages.spans import anchors, span_report, windows
+from stages.spans import anchors, cuts, span_report, windows
 from tests.stages.real_texts import needs_real_texts, real_texts
 from tests.stages.spans_oracle import lost_by_pairs, lost_by_windows, preferred_first, spans_of, without, words_of
 from tests.wide_context import Outcome, document_table, run_wide
@@ -124,14 +126,19 @@ def test_repeated_spans_equal_common_substrings_of_all_pairs(tmp_path: Path, see
     assert outcome.report.counters["words"] == sum(map(len, words))
 
 
-@pytest.mark.parametrize("num_shards, rows, slice_bytes", [(1, 10**6, 100), (2, 300, 10**6), (5, 40, 3000), (5, 7, 1)])
-def test_repeated_spans_any_layout_and_partitions_give_the_same_documents(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_shards: int, rows: int, slice_bytes: int
+@pytest.mark.parametrize(
+    "num_shards, task_docs, rows, slice_bytes",
+    [(1, 10**6, 10**6, 100), (2, 1, 300, 10**6), (5, 50, 40, 3000), (5, 1, 7, 1), (20, 10**6, 40, 10**6)],
+)
+def test_repeated_spans_any_layout_groups_and_partitions_give_the_same_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_shards: int, task_docs: int, rows: int, slice_bytes: int
 ) -> None:
     table = _table(_planted(1, 5, 150))
     cfg = Config(min_tokens=5, min_words_left=6)
     whole = run_wide(USES, cfg, [table], tmp_path / "whole")
+    monkeypatch.setattr(corpus, "TASK_DOCS", task_docs)
     monkeypatch.setattr(repeated_spans, "ROWS_PER_PARTITION", rows)
+    monkeypatch.setattr(cuts, "ROUND_ROWS", rows)
     monkeypatch.setattr(anchors, "SLICE_BYTES", slice_bytes)
     monkeypatch.setattr(windows, "YIELD_WINDOWS", 50)
     other = run_wide(USES, cfg, _layout(table, num_shards, num_shards), tmp_path / "other")
@@ -140,6 +147,35 @@ def test_repeated_spans_any_layout_and_partitions_give_the_same_documents(
     for part in ("counters", "figures", "bars", "tables", "dropped", "histograms"):
         assert getattr(other.report, part) == getattr(whole.report, part)
     assert whole.dropped.num_rows > 2 and len(whole.report.tables["longest spans removed"]) == span_report.LISTED
+
+
+def test_repeated_spans_many_small_shards_are_exchanged_as_one_group(tmp_path: Path) -> None:
+    shards = _layout(_table(_planted(1, 5, 150)), 30, 0)
+    run_wide(USES, Config(min_tokens=5), [shards[0].slice(0, 0), *shards], tmp_path)
+    exchanges = tmp_path / "work" / "exchanges"
+    assert {folder.name for folder in exchanges.iterdir()} == {"anchors", "repeated", "windows", "losses"}
+    assert [len(list(folder.iterdir())) for folder in exchanges.iterdir()] == [1] * 4
+
+
+def test_repeated_spans_tasks_take_no_artifact_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(artifact: Artifact, protocol: object) -> None:
+        pytest.fail(f"artifact {artifact.step} goes into a task, with a manifest of all its files")
+
+    monkeypatch.setattr(Artifact, "__reduce_ex__", refuse)
+    outcome = run_wide(USES, Config(min_tokens=5), _layout(_table(_planted(1, 5, 150)), 3, 0), tmp_path)
+    assert outcome.dropped.num_rows > 2
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8, 100])
+def test_repeated_spans_rounds_take_every_row_once_and_few_at_a_time(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuts, "ROUND_ROWS", limit)
+    num_P = np.array([0, 0, 5, 1, 0, 2, 1, 0, 9, 0, 0])
+    rounds = list(cuts._rounds(num_P))
+    assert [p for start, end in rounds for p in range(start, end) if num_P[p]] == [2, 3, 5, 6, 8]
+    assert all(num_P[start:end].sum() <= limit or end == start + 1 for start, end in rounds)
+    assert list(cuts._rounds(np.zeros(3, np.int64))) == list(cuts._rounds(np.zeros(0, np.int64))) == []
 
 
 def test_repeated_spans_three_documents_each_lose_what_a_preferred_one_has(tmp_path: Path) -> None:

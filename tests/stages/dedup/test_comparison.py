@@ -106,7 +106,7 @@ def test_compare_exact_copies_shows_their_difference_alone() -> None:
 
 
 def test_compare_reads_columns_that_the_step_is_given() -> None:
-    assert set(minhash.minhash.reads(minhash.Config())) == set(COLUMNS)
+    assert set(minhash.minhash.reads(minhash.Config())) >= set(COLUMNS)
 
 
 def write_entries(folder: Path, ids: list[bytes | None]) -> None:
