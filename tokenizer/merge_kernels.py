@@ -3,7 +3,7 @@
 Reads:  words as tokens, with their counts
 Writes: merges; the words' tokens are merged in place
 Cost:   per merge one look-up for each different neighbour of the pair, and 5 to 10 ns for each token of its words
-Source: as tokenizer/merge.py; all kernels stand in one file, since Numba's cache on disk does not notice an edit in another
+Source: as tokenizer/merge.py; all kernels stand in one file: Numba's cache on disk does not notice an edit in another
 """
 
 from __future__ import annotations
