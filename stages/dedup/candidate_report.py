@@ -2,7 +2,7 @@
 
 Reads:  the counts that each group's `edges` task wrote down
 Writes: counters, figures, a histogram, the LSH curve
-Cost:   8 kB per group
+Cost:   16 kB per group
 Source: recall: each confirmed pair stands for 1 / P pairs, P being its chance to share a band (Horvitz and Thompson
         1952). Of large bands not all pairs are compared; the estimate knows nothing of that. Precision of signatures:
         the share of a beta distribution with a uniform prior that lies at or above the threshold, given the rows that
@@ -30,28 +30,34 @@ MAX_EXACT_ROWS = 1024
 
 @dataclass(frozen=True)
 class Candidates:
-    """Distinct candidate pairs by similarity, in thousandths rounded down, how many of them are edges; ties of entries
-    of an index, which are edges too; documents without signature."""
+    """Distinct candidate pairs by similarity, in thousandths rounded down, and those of them that are edges; ties of
+    entries of an index, which are edges too; documents without signature."""
 
     count_L: np.ndarray
-    num_edges: int
+    edge_L: np.ndarray
     num_ties: int
     num_unsigned: int
 
+    @property
+    def num_edges(self) -> int:
+        """Edges, ties left out."""
+        return int(self.edge_L.sum())
 
-def write_counts(task: TaskContext, group: int, count_L: np.ndarray, num_edges: int, num_ties: int) -> None:
-    counts = np.append(count_L, [num_edges, num_ties]).astype("<i8")
+
+def write_counts(task: TaskContext, group: int, count_L: np.ndarray, edge_L: np.ndarray, num_ties: int) -> None:
+    counts = np.concatenate([count_L, edge_L, [num_ties]]).astype("<i8")
     task.work.write_bytes(f"{COUNTS}/{group:05d}", counts.tobytes())
 
 
 def read(ctx: WideContext, groups: Sequence[Group]) -> Candidates:
     """The counts of all groups."""
     [(counts, num_unsigned)] = ctx.map("edge counts", _sum, [len(groups)])
-    return Candidates(np.array(counts[:-2], np.int64), counts[-2], counts[-1], num_unsigned)
+    count_2L = np.array(counts[:-1], np.int64).reshape(2, -1)
+    return Candidates(count_2L[0], count_2L[1], counts[-1], num_unsigned)
 
 
 def _sum(shared: None, num_groups: int, task: TaskContext) -> JSON:
-    total, num_unsigned = np.zeros(NUM_LEVELS + 3, np.int64), 0
+    total, num_unsigned = np.zeros(2 * (NUM_LEVELS + 1) + 1, np.int64), 0
     for group in range(num_groups):
         total += np.frombuffer(task.work.read_bytes(f"{COUNTS}/{group:05d}"), "<i8")
         num_unsigned += int(task.work.read_bytes(unsigned_name(group)))
@@ -72,12 +78,12 @@ def write(
     chance_L = lsh_probability(similarity_L, num_bands, rows_per_band)
     if num_candidates:
         report.figure("share of candidates confirmed", found.num_edges / num_candidates)
-    edge_L = np.where(np.arange(NUM_LEVELS + 1) >= int(threshold * NUM_LEVELS + 1e-9), found.count_L, 0)
-    if edge_L.any():
+    edge_L = found.edge_L
+    if found.num_edges:
         weighed = float(
             (edge_L / np.maximum(_shares_band(edge_L, chance_L, num_bands, rows_per_band, verify), 1e-12)).sum()
         )
-        report.figure(RECALL, float(edge_L.sum()) / weighed)
+        report.figure(RECALL, found.num_edges / weighed)
         report.figure("estimated precision of confirmed pairs", _precision(edge_L, verify, threshold))
     report.figure(
         "chance to be compared at the threshold", float(lsh_probability(np.array(threshold), num_bands, rows_per_band))

@@ -147,7 +147,8 @@ def _described(cluster: Mapping[str, Any], texts: Mapping[int, tuple[str | None,
     return {
         "cluster": {
             "documents": cluster["size"],
-            "representative": cluster["representative"] + ("" if is_here else KEPT_BEFORE), "url": url if is_here else None,
+            "representative": cluster["representative"] + ("" if is_here else KEPT_BEFORE),
+            "url": url if is_here else None,
             "other members": [other_url or other_id for other_id, other_url, _ in members[is_here:]],
             "text they share": shared, "excerpt": " ".join(text[:EXCERPT_CHARS].split()),
         },

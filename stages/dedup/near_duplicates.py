@@ -221,5 +221,7 @@ def _decide(deciding: _Deciding, group: Group, task: TaskContext) -> JSON:
     )  # fmt: skip
     own_N = (doc_N < group.first_entry) & (cluster_N["size"].to_numpy() > 1)  # a split leaves representatives alone
     seen_N = own_N & (cluster_N["representative_standing"].to_numpy() == bands.KEPT_BEFORE)
-    written = decisions.write_decisions(rows.filter(pa.array(own_N)), group, task)
+    headed_N = (doc_N >= group.first_entry) & np.array(rows["kept"]) & (cluster_N["num_new"].to_numpy() > 0)
+    headed_before = rows.filter(pa.array(headed_N))  # clusters whose representative an earlier run has kept
+    written = decisions.write_decisions(rows.filter(pa.array(own_N)), group, task, headed_before)
     return {**written, "seen_before": int(seen_N.sum())}

@@ -3,7 +3,8 @@
 Reads:  PAIR rows by the member's group; scratch entries (signatures), or with `verify: exact` the texts
 Writes: WITNESS rows (the member's evidence) by the other's group; EDGE rows, two for every edge, by either end's group
 Cost:   4 * K bytes exchanged per distinct pair (exact: 8 bytes per distinct shingle of the member); in memory the pairs
-        of a group, at most 42 for a document with 14 bands, and the evidence of its documents that are in a pair
+        of a group, at most 98 for a document with 14 bands and half as many on average, and the evidence of its
+        documents that are in a pair
 Source: the share of equal rows is MinHash's unbiased estimate of the Jaccard similarity, with a standard deviation of
         sqrt(J * (1 - J) / K) (Broder 1997): 0.043 at J = 0.7 with 112 rows
 """
@@ -71,13 +72,13 @@ def edges(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.Reco
         is_other_D[group.places(batch["other"].to_numpy())] = True
     evidence_D = evidence.of_group(joining.verify, task.work, group, np.flatnonzero(is_other_D))
     at_D = np.cumsum(is_other_D) - 1
-    count_L, num_edges = np.zeros(evidence.NUM_LEVELS + 1, np.int64), 0
+    count_L, edge_L = np.zeros((2, evidence.NUM_LEVELS + 1), np.int64)
     for batch in joining.rows.read(group.number):
         similarity_P = evidence_D.similarities(batch["evidence"], at_D[group.places(batch["other"].to_numpy())])
         level_P = (similarity_P * evidence.NUM_LEVELS + 1e-9).astype(np.int64)  # 0.7 * 1000 is 700, not below
         count_L += np.bincount(level_P, minlength=len(count_L))
         confirmed_P = similarity_P >= joining.threshold
-        num_edges += int(confirmed_P.sum())
+        edge_L += np.bincount(level_P[confirmed_P], minlength=len(edge_L))
         member_P, other_P = (batch[name].to_numpy()[confirmed_P] for name in ("member", "other"))
         for doc, neighbour in ((member_P, other_P), (other_P, member_P)):
             columns = [joining.grouping.keys(doc), doc, neighbour, similarity_P[confirmed_P]]
@@ -86,4 +87,4 @@ def edges(joining: Joining, group: Group, task: TaskContext) -> Iterator[pa.Reco
     for doc, neighbour in ((tied, targets), (targets, tied)):
         columns = [joining.grouping.keys(doc), doc, neighbour, np.zeros(len(doc))]
         yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=EDGE)
-    candidate_report.write_counts(task, group.number, count_L, num_edges, len(tied))
+    candidate_report.write_counts(task, group.number, count_L, edge_L, len(tied))

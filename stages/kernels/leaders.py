@@ -2,7 +2,7 @@
 
 Reads:  signatures, uint32[N, K]
 Writes: indices of leaders
-Cost:   about 10 ns per pair of signatures of 112 rows
+Cost:   about 7 ns per pair of signatures of 112 rows; `first_equal` 0.3 us per signature and 16 to 32 bytes of table
 Source: Hartigan, "Clustering Algorithms", 1975
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.kernels.compiled import kernel
+from stages.kernels.hash_slots import table_bits
 
 
 @kernel
@@ -49,3 +50,23 @@ def first_like(signature_NK: np.ndarray, leader_LK: np.ndarray, least: int) -> t
                 leader_N[n], equal_N[n] = i, equal
                 break
     return leader_N, equal_N
+
+
+@kernel
+def first_equal(signature_NK: np.ndarray) -> np.ndarray:
+    """int64[N]: the first signature that is equal in all rows, itself where none before it is."""
+    bits = table_bits(len(signature_NK))
+    table, first_N = np.full(1 << bits, -1, np.int64), np.empty(len(signature_NK), np.int64)
+    for n in range(len(signature_NK)):
+        own = signature_NK[n]
+        mixed = np.uint64(0)
+        for k in range(len(own)):
+            mixed = (mixed ^ np.uint64(own[k])) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+        slot = np.int64(mixed >> np.uint64(64 - bits))
+        while table[slot] >= 0 and num_equal(own, signature_NK[table[slot]]) < len(own):
+            slot = (slot + 1) & ((1 << bits) - 1)
+        if table[slot] < 0:
+            table[slot] = n
+        first_N[n] = table[slot]
+    return first_N

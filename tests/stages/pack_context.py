@@ -8,11 +8,13 @@ import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.exchange import Exchange, opened, write_partitions
 from pipeline.schemas import ID
 from pipeline.stage import JSON, TaskContext
 from pipeline.store import Folder
@@ -77,6 +79,25 @@ class HereContext:
             task = TaskContext(step=self.step, output=self.output, work=self.work, index=index)
             results.append(json.loads(json.dumps(sent_function(sent_shared, sent_item, task))))
         return results
+
+    def exchange(
+        self,
+        phase: str,
+        function: Callable[[Any, Any, TaskContext], Any],
+        items: Sequence[Any],
+        num_partitions: int,
+        shared: Any = None,
+    ) -> Exchange:
+        name = f"exchanges/{phase}"
+        produced = self.map(phase, partial(_write_exchange, function, name, num_partitions), items, shared)
+        return opened(self.work, name, num_partitions, produced)
+
+
+def _write_exchange(
+    function: Callable[[Any, Any, TaskContext], Any], name: str, num_partitions: int, shared: Any, item: Any,
+    task: TaskContext,
+) -> JSON:  # fmt: skip
+    return write_partitions(task.work, name, task.index, function(shared, item, task), num_partitions)
 
 
 def document_id(number: int) -> bytes:

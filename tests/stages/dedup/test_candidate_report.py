@@ -30,8 +30,11 @@ NUM_PAIRS = 60_000
 def _report(similarity_P: np.ndarray, bands: int, rows: int, method: Any, threshold: float) -> StepReport:
     """What is reported of candidates of these measured similarities."""
     report = StepReport(step="test", uses="stages.minhash", kind="wide", produces="documents")
-    counts = np.bincount((similarity_P * NUM_LEVELS + 1e-9).astype(int), minlength=NUM_LEVELS + 1)
-    found = Candidates(count_L=counts, num_edges=int((similarity_P >= threshold).sum()), num_ties=0, num_unsigned=0)
+    counts, edges = (
+        np.bincount((measured * NUM_LEVELS + 1e-9).astype(int), minlength=NUM_LEVELS + 1)
+        for measured in (similarity_P, similarity_P[similarity_P >= threshold])
+    )
+    found = Candidates(count_L=counts, edge_L=edges, num_ties=0, num_unsigned=0)
     verify = Verify(method=method, num_rows=bands * rows, seed=1, shingling=SHINGLING)
     candidate_report.write(ReportWriter(report), found, bands, rows, verify, threshold)
     return report
@@ -146,6 +149,22 @@ def test_recall_counts_the_pairs_from_the_threshold_on_and_no_others(hundredths:
     report = _report(np.append(below, threshold), 4, 1, "exact", threshold)
     assert report.counters["confirmed_pairs"] == 1
     assert report.figures[RECALL] == pytest.approx(1 - (1 - threshold) ** 4, rel=1e-9)
+
+
+def test_recall_counts_no_pair_below_a_threshold_between_two_thousandths() -> None:
+    """Of 1,010 candidates ten are edges, all of them 0.9 alike; the others are a hair below the threshold."""
+    report = _report(np.append(np.full(1_000, 0.6665), np.full(10, 0.9)), 14, 8, "exact", 0.6667)
+    assert (report.counters["candidate_pairs"], report.counters["confirmed_pairs"]) == (1_010, 10)
+    assert report.figures[RECALL] == pytest.approx(1 - (1 - 0.9**8) ** 14, rel=1e-9)
+    report = _report(np.append(np.full(1_000, 0.6665), np.full(10, 0.6668)), 14, 8, "exact", 0.6667)
+    assert report.figures[RECALL] == pytest.approx(1 - (1 - 0.666**8) ** 14, rel=1e-9)
+
+
+def test_precision_counts_no_pair_below_a_threshold_between_two_thousandths() -> None:
+    """Of 1,000 rows 667 and more are at or above the threshold; 666 are not, and are no edge."""
+    pairs = np.append(np.full(1_000, 0.666), np.full(10, 0.9))
+    figures = _report(pairs, 100, 10, "signatures", 0.6665).figures
+    assert figures[PRECISION] == pytest.approx(_at_most(900, 1_001, 0.6665), rel=1e-12)
 
 
 @pytest.mark.parametrize("bands, rows", [(14, 8), (37, 21), (100, 10)])
