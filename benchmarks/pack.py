@@ -29,7 +29,7 @@ from pipeline.store import Folder
 from stages.kernels import packing
 from stages.packing.token_shard import TokenShard
 from tokenizer.encode import Encoder
-from tokenizer.train import Options, train
+from tokenizer.train import Options, train_on
 
 LENGTH, OVERLAP, VOCAB_SIZE = 512, 64, 8192
 SPECIAL = ("<|end_of_text|>", "<|pad|>")
@@ -67,7 +67,7 @@ class Corpus:
             vocab_size=VOCAB_SIZE, min_frequency=2, max_token_length=64, pattern="llama3", normalization="none",
             special_tokens=SPECIAL,
         )  # fmt: skip
-        encoder = Encoder(train(texts[:: max(1, len(texts) // TRAINING_TEXTS)], options))
+        encoder = Encoder(train_on(texts[:: max(1, len(texts) // TRAINING_TEXTS)], options))
         assert encoder.vocab_size == VOCAB_SIZE, "the corpus is too small to learn from"
         ids_T, offset_D = encoder.encode(pa.array(texts, pa.large_string()))
         copies = max(1, -(-num_tokens // len(ids_T)))

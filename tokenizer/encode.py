@@ -79,7 +79,7 @@ class Encoder:
         self._num_bytes = 0
 
     def _encode_fast(self, strings: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-        offsets, data = _buffers(strings)
+        offsets, data = string_buffers(strings)
         if self._num_bytes > CACHE_BYTES:
             self._load_fast()
         self._num_bytes += int(offsets[-1] - offsets[0])
@@ -131,7 +131,7 @@ def _without_special_tokens(tokenizer_json: bytes) -> str:
     return json.dumps(json.loads(tokenizer_json) | {"added_tokens": []})
 
 
-def _buffers(strings: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+def string_buffers(strings: pa.LargeStringArray | pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
     """Offsets int64 [N + 1] and bytes uint8 of a string array, without a copy."""
     if not len(strings):
         return np.zeros(1, np.int64), np.empty(0, np.uint8)

@@ -1,45 +1,44 @@
-"""Train a byte-level BPE tokenizer with `tokenizers`.
+"""A byte-level BPE tokenizer from the counts of pretokens.
 
-Reads:  an iterator of texts
+Reads:  Counts (tokenizer/sorted_counts.py), of any number of texts
 Writes: the bytes of a tokenizer.json, and the tokenizer_config.json that transformers reads beside it
-Cost:   one thread, 2 to 5 MB of text per second; memory grows with the number of distinct pretokens, not with the text
-Source: Sennrich et al. 2016 (BPE), Radford et al. 2019 (byte level, GPT-2's pattern), Llama 3's tokenizer (its pattern)
+Cost:   that of tokenizer/merge.py; the text itself is not looked at here
+Source: Sennrich et al. 2016 (BPE), Radford et al. 2019 (byte level, GPT-2's pattern), Llama 3's and GPT-4o's patterns;
+        the file is what `tokenizers`' BpeTrainer makes of the same texts, byte for byte
 
-The result does not depend on the order of the texts: the trainer counts pretokens, takes the most frequent pair, and of
-equals the one with the smallest ids. Ids: the 256 bytes in the order of their byte-level symbols, the merges in the
-order they were learned, then the special tokens.
+The result does not depend on the order of the texts. Ids: the 256 bytes in the order of their byte-level symbols, the
+tokens in the order they were learned, then the special tokens.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tokenizer.errors import TokenizerError
-from tokenizer.one_thread import one_thread
+from tokenizer.symbols import BYTE_OF_SYMBOL
 
 if TYPE_CHECKING:
     import tokenizers
 
-Pattern = Literal["llama3", "gpt2"]
+    from tokenizer.sorted_counts import Counts
+
+Pattern = Literal["llama3", "gpt2", "gpt4o"]
+Digits = Literal["1", "1-3"]
 Normalization = Literal["none", "NFC", "NFKC"]
 
 NUM_BYTES = 256
-# The trainer counts pairs in signed 32-bit numbers (tokenizers#437). No pair occurs more often than there are bytes.
-MAX_TRAINING_BYTES = 2**31 - 1
-
-# From tokenizer.json of Meta-Llama-3-8B.
-LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+NO_LIMIT = 1 << 30  # bytes of a token
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """`vocab_size` counts the 256 bytes and the special tokens. `max_token_length` is in bytes; None: no limit.
+    `digits`: how many of a number are one pretoken; None: as the pattern has it.
 
     The first special token begins and ends every document, the second fills up rows.
     """
@@ -50,39 +49,71 @@ class Options:
     pattern: Pattern
     normalization: Normalization
     special_tokens: tuple[str, ...]
+    digits: Digits | None = None
 
 
-def train(texts: Iterable[str], options: Options) -> bytes:
-    """The tokenizer.json learned from `texts`; a smaller vocabulary than asked for where the text runs out of pairs.
+def train(counts: Counts, options: Options) -> bytes:
+    """The tokenizer.json learned from pretokens and their counts; a smaller vocabulary than asked for where they run
+    out of pairs.
 
-    TokenizerError where the texts hold 2 GiB or more, or where a special token was learned as an ordinary one too.
+    TokenizerError where a special token was learned as an ordinary one too.
     """
-    from tokenizers import AddedToken, pre_tokenizers, trainers
+    from tokenizers import AddedToken, models
 
-    tokenizer = _untrained(options)
-    trainer = trainers.BpeTrainer(
-        vocab_size=options.vocab_size - len(options.special_tokens),
-        min_frequency=options.min_frequency,
-        # the trainer makes tokens shorter than this, whatever its documentation says: measured, and tested
-        max_token_length=None if options.max_token_length is None else options.max_token_length + 1,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    with one_thread():
-        tokenizer.train_from_iterator(_counted(texts), trainer)
-    learned = tokenizer.get_vocab(with_added_tokens=False)
+    tokenizer = untrained(options)
+    vocab, merges = _learned(counts, options)
     for token in options.special_tokens:
-        if token in learned:
+        if token in vocab:
             raise TokenizerError(
                 f"special token {token!r} was learned from the text as an ordinary token; "
                 "expected a name that the text cannot yield, such as '<|end_of_text|>'"
             )
+    tokenizer.model = models.BPE(vocab=vocab, merges=merges)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in options.special_tokens])
     return bytes(tokenizer.to_str(), "utf-8")
 
 
-def _untrained(options: Options) -> tokenizers.Tokenizer:
+def train_on(texts: Iterable[str], options: Options) -> bytes:
+    """The tokenizer.json learned from texts that are all at hand; stages/vocabulary.py counts shard by shard."""
+    import pyarrow as pa
+
+    from tokenizer.count import WordCounts
+    from tokenizer.encode import string_buffers
+    from tokenizer.normalise import normaliser
+    from tokenizer.pretokenize import Pretokenizer
+
+    words = WordCounts(Pretokenizer(options.pattern, options.digits))
+    words.add(*string_buffers(normaliser(options.normalization)(pa.array(list(texts), pa.large_string()))))
+    return train(words.arrays(), options)
+
+
+def _learned(counts: Counts, options: Options) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges, as byte-level symbols."""
+    from tokenizer.merge import Limits, learn
+
+    symbols = sorted(BYTE_OF_SYMBOL)
+    id_of_byte = np.zeros(NUM_BYTES, np.int32)
+    id_of_byte[[BYTE_OF_SYMBOL[symbol] for symbol in symbols]] = np.arange(NUM_BYTES)
+    limits = Limits(
+        num_tokens=options.vocab_size - len(options.special_tokens), min_frequency=options.min_frequency,
+        max_token_bytes=options.max_token_length or NO_LIMIT,
+    )  # fmt: skip
+    learned = learn(counts.data, counts.offsets, counts.counts, id_of_byte, limits)
+    merges = []
+    for left, right, token in zip(
+        learned.left_M.tolist(), learned.right_M.tolist(), learned.token_M.tolist(), strict=True
+    ):
+        merges.append((symbols[left], symbols[right]))
+        if token == len(symbols):
+            symbols.append(symbols[left] + symbols[right])
+    return {symbol: id_ for id_, symbol in enumerate(symbols)}, merges
+
+
+def untrained(options: Options) -> tokenizers.Tokenizer:
+    """The tokenizer but for its vocabulary and special tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    from tokenizer.pretokenize import expression
 
     tokenizer = Tokenizer(models.BPE())
     if options.normalization != "none":
@@ -92,24 +123,12 @@ def _untrained(options: Options) -> tokenizers.Tokenizer:
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
-                pre_tokenizers.Split(Regex(LLAMA3_PATTERN), behavior="isolated"),
+                pre_tokenizers.Split(Regex(expression(options.pattern, options.digits)), behavior="isolated"),
                 pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
             ]
         )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
-
-
-def _counted(texts: Iterable[str]) -> Iterator[str]:
-    num_bytes = 0
-    for text in texts:
-        num_bytes += len(text.encode())
-        if num_bytes > MAX_TRAINING_BYTES:
-            raise TokenizerError(
-                f"more than {MAX_TRAINING_BYTES:,} bytes of training text, and the trainer counts pairs in 32 bits; "
-                "expected a smaller sample (max_bytes)"
-            )
-        yield text
 
 
 def transformers_config(special_tokens: Sequence[str]) -> bytes:

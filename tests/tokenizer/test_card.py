@@ -11,12 +11,13 @@ from tokenizers import Tokenizer
 from tests.tokenizer.corpus import texts
 from tests.tokenizer.test_encode import encoder, trained
 from tokenizer import card
+from tokenizer.symbols import token_bytes
 
 
 def test_token_bytes_of_every_byte_symbol_decodes_as_tokenizers_does() -> None:
     tokenizer = Tokenizer.from_str(trained().decode())
     for symbols, id_ in json.loads(trained())["model"]["vocab"].items():
-        assert card.token_bytes(symbols).decode("utf-8", "replace") == tokenizer.decode([id_])
+        assert token_bytes(symbols).decode("utf-8", "replace") == tokenizer.decode([id_])
 
 
 def test_shown_bytes_that_are_no_text_are_escaped() -> None:

@@ -18,12 +18,12 @@ from tests.tokenizer.test_train import SPECIAL, options
 from tokenizer import encode as encoding
 from tokenizer.encode import Encoder
 from tokenizer.errors import TokenizerError
-from tokenizer.train import train
+from tokenizer.train import train_on
 
 
 @functools.cache
 def trained(pattern: str = "llama3", normalization: str = "none") -> bytes:
-    return train(texts(300), options(pattern=pattern, normalization=normalization))
+    return train_on(texts(300), options(pattern=pattern, normalization=normalization))
 
 
 @functools.cache

@@ -10,16 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tokenizer.card import token_bytes
+from tests.tokenizer.oracle import train_with_tokenizers
 from tokenizer.merge import Learned, Limits, learn
-from tokenizer.train import Options, _untrained, train
+from tokenizer.symbols import BYTE_OF_SYMBOL, token_bytes
+from tokenizer.train import Options, untrained
 
-SYMBOLS = sorted(_untrained(Options(
-    vocab_size=256, min_frequency=1, max_token_length=None, pattern="gpt2", normalization="none", special_tokens=()
-)).pre_tokenizer.alphabet())  # fmt: skip
 ID_OF_BYTE = np.zeros(256, np.int32)
-for _id, _symbol in enumerate(SYMBOLS):
-    ID_OF_BYTE[token_bytes(_symbol)[0]] = _id
+for _id, _symbol in enumerate(sorted(BYTE_OF_SYMBOL)):
+    ID_OF_BYTE[BYTE_OF_SYMBOL[_symbol]] = _id
 
 Merge = tuple[bytes, bytes]
 
@@ -138,8 +136,8 @@ def test_learn_equals_tokenizers(num_tokens: int, min_frequency: int) -> None:
         vocab_size=num_tokens, min_frequency=min_frequency, max_token_length=12, pattern="llama3",
         normalization="none", special_tokens=(),
     )  # fmt: skip
-    theirs = json.loads(train(texts, options))["model"]
-    splitter = _untrained(options).pre_tokenizer
+    theirs = json.loads(train_with_tokenizers(texts, options))["model"]
+    splitter = untrained(options).pre_tokenizer
     counts = Counter(token_bytes(word) for text in texts for word, _ in splitter.pre_tokenize_str(text))
     merges, ids = _tokens(_learn(counts, num_tokens, min_frequency, 12))
     assert merges == [(token_bytes(left), token_bytes(right)) for left, right in theirs["merges"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import random
@@ -13,10 +12,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.tokenizer.corpus import texts
-from tokenizer import train as training
-from tokenizer.card import token_bytes
+from tests.tokenizer.oracle import train_with_tokenizers
 from tokenizer.errors import TokenizerError
-from tokenizer.train import Options, train, transformers_config
+from tokenizer.symbols import token_bytes
+from tokenizer.train import Options, train_on, transformers_config
 
 SPECIAL = ("<|end_of_text|>", "<|pad|>", "<|reserved_0|>")
 
@@ -29,19 +28,38 @@ def options(**changes: object) -> Options:
     return Options(**(settings | changes))
 
 
-def test_train_shuffled_texts_and_many_threads_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "pattern, normalization", [("llama3", "none"), ("gpt2", "NFC"), ("gpt4o", "none"), ("llama3", "NFKC")]
+)
+@pytest.mark.parametrize("min_frequency, max_token_length", [(2, None), (5, 8)])
+def test_train_file_is_that_of_tokenizers(
+    pattern: str, normalization: str, min_frequency: int, max_token_length: int | None
+) -> None:
+    settings = options(
+        pattern=pattern, normalization=normalization, min_frequency=min_frequency, max_token_length=max_token_length
+    )
+    corpus = [*texts(300), "e\u0301te\u0301 \ufb01n", "it'\u017f I'LL", "1234567 a1b22c333"]
+    assert train_on(corpus, settings) == train_with_tokenizers(corpus, settings)
+
+
+def test_train_shuffled_texts_same_bytes() -> None:
     corpus = texts(300)
-    expected = train(corpus, options())
+    expected = train_on(corpus, options())
     for seed in range(3):
         random.Random(seed).shuffle(corpus)
-        assert train(iter(corpus), options()) == expected
-    monkeypatch.setattr(training, "one_thread", contextlib.nullcontext)
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
-    assert train(corpus, options()) == expected
+        assert train_on(iter(corpus), options()) == expected
+
+
+@pytest.mark.parametrize("digits, pieces", [("1", ["1", "2", "3", "4"]), ("1-3", ["123", "4"]), (None, ["123", "4"])])
+def test_train_digits_are_split_as_named(digits: str | None, pieces: list[str]) -> None:
+    pre = Tokenizer.from_str(train_on([], options(digits=digits)).decode()).pre_tokenizer
+    assert [piece for piece, _ in pre.pre_tokenize_str("1234")] == pieces
+    learned = json.loads(train_on(["1234 5678 1234"] * 9, options(digits=digits)))["model"]["vocab"]
+    assert ("12" in learned) is (digits != "1")
 
 
 def test_train_ids_are_bytes_then_merges_then_special_tokens() -> None:
-    tokenizer = Tokenizer.from_str(train(texts(300), options()).decode())
+    tokenizer = Tokenizer.from_str(train_on(texts(300), options()).decode())
     assert tokenizer.get_vocab_size() == 600
     assert [tokenizer.token_to_id(t) for t in SPECIAL] == [597, 598, 599]
     vocab = json.loads(tokenizer.to_str())["model"]["vocab"]
@@ -50,7 +68,7 @@ def test_train_ids_are_bytes_then_merges_then_special_tokens() -> None:
 
 def test_train_merges_are_the_most_frequent_pairs() -> None:
     corpus = texts(40)
-    model = json.loads(train(corpus, options(vocab_size=330)))["model"]
+    model = json.loads(train_on(corpus, options(vocab_size=330)))["model"]
     words = pretokens(corpus)
     for left, right in model["merges"]:
         pairs = pair_counts(words)
@@ -62,7 +80,7 @@ def test_train_merges_are_the_most_frequent_pairs() -> None:
 
 def pretokens(corpus: list[str]) -> Counter[tuple[str, ...]]:
     """Pretokens as tuples of byte symbols, cut by the tokenizer's own pretokeniser."""
-    pre = Tokenizer.from_str(train([], options()).decode()).pre_tokenizer
+    pre = Tokenizer.from_str(train_on([], options()).decode()).pre_tokenizer
     return Counter(tuple(piece) for text in corpus for piece, _ in pre.pre_tokenize_str(text))
 
 
@@ -89,7 +107,7 @@ def merged(words: Counter[tuple[str, ...]], pair: tuple[str, str]) -> Counter[tu
 
 
 def test_train_no_text_gives_bytes_and_special_tokens_only() -> None:
-    tokenizer = Tokenizer.from_str(train([], options()).decode())
+    tokenizer = Tokenizer.from_str(train_on([], options()).decode())
     assert tokenizer.get_vocab_size() == 256 + len(SPECIAL)
     assert tokenizer.decode(tokenizer.encode("Grüße, 世界\n").ids) == "Grüße, 世界\n"
 
@@ -98,44 +116,38 @@ def test_train_no_text_gives_bytes_and_special_tokens_only() -> None:
 def test_train_max_token_length_is_the_longest_token(limit: int | None, longest: int) -> None:
     rng = random.Random(1)
     corpus = ["".join(rng.choice("ab") for _ in range(40)) for _ in range(100)]
-    trained = train(corpus, options(vocab_size=4000, min_frequency=1, max_token_length=limit))
+    trained = train_on(corpus, options(vocab_size=4000, min_frequency=1, max_token_length=limit))
     assert max(len(t) for t in json.loads(trained)["model"]["vocab"]) == longest
 
 
 def test_train_special_token_in_text_is_learned_as_plain_text() -> None:
-    learned = json.loads(train(["see <|end_of_text|> here"] * 100, options()))["model"]["vocab"]
+    learned = json.loads(train_on(["see <|end_of_text|> here"] * 100, options()))["model"]["vocab"]
     assert "<|end_of_text|>" not in learned
     assert "<|" in learned
 
 
 def test_train_special_token_that_is_a_word_is_refused() -> None:
     with pytest.raises(TokenizerError, match="'here' was learned"):
-        train(["here"] * 100, options(special_tokens=("<|end|>", "<|pad|>", "here")))
-
-
-def test_train_more_text_than_32_bits_count_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MAX_TRAINING_BYTES", 1000)
-    with pytest.raises(TokenizerError, match="max_bytes"):
-        train(["é" * 100] * 6, options())
+        train_on(["here"] * 100, options(special_tokens=("<|end|>", "<|pad|>", "here")))
 
 
 @pytest.mark.parametrize("normalization, same", [("none", False), ("NFC", True), ("NFKC", True)])
 def test_train_normalization_joins_composed_forms(normalization: str, same: bool) -> None:
-    tokenizer = Tokenizer.from_str(train(texts(20), options(normalization=normalization)).decode())
+    tokenizer = Tokenizer.from_str(train_on(texts(20), options(normalization=normalization)).decode())
     assert (tokenizer.encode("e\u0301").ids == tokenizer.encode("\u00e9").ids) is same
     assert (tokenizer.encode("ﬁ").ids == tokenizer.encode("fi").ids) is (normalization == "NFKC")
 
 
 @pytest.mark.parametrize("pattern, pieces", [("llama3", ["123", "4", "Ġ", "56"]), ("gpt2", ["1234", "Ġ56"])])
 def test_train_pattern_splits_digits_as_named(pattern: str, pieces: list[str]) -> None:
-    pre = Tokenizer.from_str(train([], options(pattern=pattern)).decode()).pre_tokenizer
+    pre = Tokenizer.from_str(train_on([], options(pattern=pattern)).decode()).pre_tokenizer
     assert [piece for piece, _ in pre.pre_tokenize_str("1234 56")] == pieces
 
 
 @pytest.mark.parametrize("pattern", ["llama3", "gpt2"])
 def test_transformers_loads_the_folder_and_gives_the_same_ids(tmp_path: Path, pattern: str) -> None:
     transformers = pytest.importorskip("transformers")
-    tokenizer_json = train(texts(200), options(pattern=pattern))
+    tokenizer_json = train_on(texts(200), options(pattern=pattern))
     (tmp_path / "tokenizer.json").write_bytes(tokenizer_json)
     (tmp_path / "tokenizer_config.json").write_bytes(transformers_config(SPECIAL))
     ours = Tokenizer.from_str(tokenizer_json.decode())
