@@ -148,8 +148,7 @@ def _edges(run: Run, resolved: ExchangeReader | None) -> ExchangeReader:
     """Phases 1 to 3: EDGE rows by group."""
     banding = bands.Banding(
         step=run.documents.step, num_bands=run.num_bands, rows_per_band=run.rows_per_band, keep=run.keep,
-        extra_rows=run.extra_rows,
-        resolved=resolved, seen=run.seen,
+        extra_rows=run.extra_rows, resolved=resolved, seen=run.seen,
     )  # fmt: skip
     num_partitions = max(1, -(-run.num_docs * run.num_bands // pairing.BAND_ROWS_PER_PARTITION))
     rows = run.ctx.exchange("bands", bands.band_rows, run.groups, num_partitions, banding)
@@ -171,11 +170,11 @@ def _count_large(run: Run, clusters: ExchangeReader) -> None:
 
 
 def _large_clusters(given: tuple[ExchangeReader, int], group: Group, task: TaskContext) -> JSON:
-    """How many large clusters have their representative in the group, and their documents."""
+    """How many large clusters that have grown in this run have their representative in the group; their documents."""
     clusters, large_from = given
     told = pa.Table.from_batches(clusters.read(group.number), standings.CLUSTER)
     size_C, doc_C = told["size"].to_numpy(), told["representative_doc"].to_numpy()
-    own_C = (size_C >= large_from) & group.holds(doc_C)
+    own_C = (size_C >= large_from) & group.holds(doc_C) & (told["num_new"].to_numpy() > 0)
     return [int(own_C.sum()), int(size_C[own_C].sum())]
 
 
