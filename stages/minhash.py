@@ -6,8 +6,8 @@ Writes: the kept documents without `signature`, with `duplicate_count` (int64, h
         threshold
 Cost:   per document 32 bytes exchanged per band, 4 * K + 40 bytes of scratch (K rows in a signature), 4 * K bytes per
         candidate pair and about 200 per document in a cluster. A task works on 250,000 documents (one shard, where that
-        has more) or 4 million band rows; a process took 0.95 to 1.1 GB, 0.35 of them for the interpreter, with 1.25 to
-        10 million documents of 112 rows, 45% of them in clusters. With 256 rows 0.7 to 0.8 GB for 240,000 documents and
+        has more) or 4 million band rows; a process took 0.8 GB, 0.35 of them for the interpreter, with 1.25 to 10
+        million documents of 112 rows, 45% of them in clusters. With 256 rows 0.7 to 0.8 GB for 240,000 documents and
         2.7 GB for one shard of a million; `verify: exact` takes 8 bytes per distinct shingle of a group's documents
         that are in a pair. Components: stages/dedup/components.py
 Source: Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4
