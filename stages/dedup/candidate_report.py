@@ -23,7 +23,7 @@ from stages.dedup.corpus import Group
 from stages.dedup.evidence import NUM_LEVELS, Verify
 
 COUNTS = "pair-counts"
-RECALL = "estimated recall of pairs above the threshold, were all that share a band compared"
+RECALL = "estimated recall above the threshold, by the bands"
 NUM_BINS = 20
 MAX_EXACT_ROWS = 1024
 
