@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.dag_file import crawlmill, summary
+from tests.e2e.s3_server import s3_server
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +120,22 @@ def test_index_two_steps_of_one_dag_on_it_run_one_after_the_other(tmp_path: Path
     assert "planned anew" in crawlmill("run", str(dag), "--in-process", code=1).stderr
     _run(dag)
     assert "nothing to do" in _run(dag)
+
+
+def test_index_on_s3_gives_what_one_on_disk_gives(tmp_path: Path) -> None:
+    with s3_server() as options:
+        index = f"s3://bucket/index{options}"
+        for name, numbers in (("first", range(30)), ("second", range(20, 40))):
+            dag = _write_crawl(tmp_path, name, _pages(name, numbers))
+            dag.write_text(dag.read_text().replace(str(tmp_path / "index"), f"'{index}'"))
+            _run(dag)
+            assert "nothing to do" in _run(dag)
+        told = json.loads(crawlmill("index", "info", index, "--json").stdout)
+        assert (told["entries"], told["kept"], _dropped(tmp_path, "second")) == (50, 40, 10)
+        assert (
+            json.loads(crawlmill("index", "remove", index, "https://first.example/1", "--json").stdout)["removed"] == 1
+        )
+        assert "endpoint_override" not in (tmp_path / "second out" / "run.json").read_text()
 
 
 def test_index_merge_puts_two_together(tmp_path: Path) -> None:
