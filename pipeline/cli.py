@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import importlib
 import json
 import os
@@ -18,12 +17,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli_index, store
+from pipeline import cli_index
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
-from pipeline.errors import CrawlmillError, DagError, DataError, RunError, StoreError
+from pipeline.errors import CrawlmillError, DagError, DataError, StoreError
 from pipeline.explain import explain, format_fate
+from pipeline.folder_lock import locked
 from pipeline.plan import Plan, make_plan, why
 from pipeline.progress import ProgressKind, open_progress
 from pipeline.report_limits import kept_elsewhere
@@ -176,23 +176,12 @@ def _backend(args: argparse.Namespace) -> Iterator[Any]:
             backend.close()
 
 
-@contextlib.contextmanager
-def _locked(output: Folder) -> Iterator[None]:
-    """Keep a second run out of a local output folder; the lock goes with the process."""
-    if store.is_remote(output.location):
-        yield
-        return
-    folder = output.local_path()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                "another run is writing here", where=str(folder), expected="one run at a time per output folder",
-                mend="Wait for it, or choose another `output`.",
-            ) from error  # fmt: skip
-        yield
+def _locked(output: Folder) -> contextlib.AbstractContextManager[None]:
+    """Keep a second run out of a local output folder."""
+    return locked(
+        output, "another run is writing here", expected="one run at a time per output folder",
+        mend="Wait for it, or choose another `output`.",
+    )  # fmt: skip
 
 
 def _plan(args: argparse.Namespace) -> int:

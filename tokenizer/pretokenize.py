@@ -58,9 +58,7 @@ SPACE = 1 << 2  # \s
 UPPER = 1 << 3  # what may stand before lower case: \p{Lu}, \p{Lt}, and the next one's without \p{Ll}
 LOWER = 1 << 4  # \p{Ll}, and what has no case: \p{Lm}, \p{Lo}, \p{M}
 NEWLINE = 1 << 5  # \r, \n
-_LETTER_NUMBER = LETTER | NUMBER
 _NO_SIGN = LETTER | NUMBER | SPACE
-_NO_PREFIX = LETTER | NUMBER | NEWLINE
 CHUNK = 1 << 15  # pretokens whose ends are found at a time: 256 KiB, which stay in the cache
 
 

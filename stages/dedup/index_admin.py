@@ -78,7 +78,7 @@ def remove(folder: Folder, documents: Iterable[str]) -> dict[str, JSON]:
     ids = pa.array([bytes.fromhex(text) for text, as_id in zip(wanted, is_id, strict=True) if as_id], ID)
     urls = pa.array([text for text, as_id in zip(wanted, is_id, strict=True) if not as_id], pa.string())
     open_index(folder)  # no folder is made for a name mistyped
-    with index_folder.locked(folder):
+    with index_folder.held(folder):
         before = open_index(folder)
         index, found_ids, found_urls = _without(folder, before, ids, urls)
         gone = read_removed(folder, before.removed)
@@ -145,7 +145,7 @@ def _digest(data: bytes) -> str:
 def drop(folder: Folder, key: str) -> dict[str, JSON]:
     """Take a whole update out, given by its key or the first characters of it; {"dropped": how many entries}."""
     open_index(folder)
-    with index_folder.locked(folder):
+    with index_folder.held(folder):
         before = open_index(folder)
         chosen = [update for update in before.updates if key and update.key.startswith(key)]
         if len(chosen) != 1:
@@ -168,7 +168,7 @@ def merge(sources: Sequence[Folder], target: Folder) -> dict[str, JSON]:
     indexes = [open_index(source) for source in sources]
     for source in sources[1:]:
         index_folder.read_index(source, indexes[0].contract)  # raises where they differ
-    with index_folder.locked(target):
+    with index_folder.held(target):
         if index_folder.read_index(target) is not None:
             raise DataError(
                 "an index is there already", where=target.shown(), expected="a new folder", mend="Name another one."

@@ -17,15 +17,15 @@ link: the second id), `signature`. Links join clusters that turned out to be one
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
 from pipeline.artifact import fingerprint_of
-from pipeline.errors import DataError, RunError
+from pipeline.errors import DataError
+from pipeline.folder_lock import locked
 from pipeline.schemas import ID
 from pipeline.stage import JSON
 from pipeline.store import Folder, is_remote
@@ -131,23 +131,9 @@ def write_index(folder: Folder, index: Index) -> None:
     folder.write_bytes(INDEX_JSON, text.encode())
 
 
-@contextlib.contextmanager
-def locked(folder: Folder) -> Iterator[None]:
+def held(folder: Folder) -> contextlib.AbstractContextManager[None]:
     """Keep others from replacing a local index meanwhile; on an object store nobody is kept out."""
-    if is_remote(folder.location):
-        yield
-        return
-    path = folder.local_path()
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                "another run or command is changing the index", where=folder.shown(),
-                expected="one at a time", mend="Wait for it.",
-            ) from error  # fmt: skip
-        yield
+    return locked(folder, "another run or command is changing the index", expected="one at a time", mend="Wait for it.")
 
 
 def delete_replaced(folder: Folder, before: Index, now: Index) -> None:

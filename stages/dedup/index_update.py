@@ -32,7 +32,7 @@ from stages.dedup.index_folder import (
     Update,
     delete_replaced,
     entry_schema,
-    locked,
+    held,
     missing_files,
     read_index,
     write_index,
@@ -62,7 +62,7 @@ def update(ctx: WideContext, updating: Updating, groups: Sequence[Group]) -> Non
         files=tuple(File(**file) for group in found for file in group["files"]),
         num_docs=sum(group["documents"] for group in found), num_kept=sum(group["kept"] for group in found),
     )  # fmt: skip
-    with locked(seen.folder):
+    with held(seen.folder):
         now = read_index(seen.folder, seen.index.contract) or Index(contract=seen.index.contract)
         check_unchanged(seen, now.before(seen.key).identity())
         missing = missing_files(seen.folder, added)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from stages.kernels import character_properties
+from stages.kernels.byte_copy import copy_bytes
 from stages.kernels.character_properties import BLOCK_BITS, UPPER
 from stages.kernels.compiled import kernel
 from stages.kernels.lines import Lines, strip
@@ -134,20 +135,13 @@ def _clean_batch(
                     for _ in range(most_blank + 1):
                         out[at] = NEWLINE
                         at += 1
-                at = _copy(data, start, stop, out, at)
+                at = copy_bytes(data, start, stop, out, at)
                 num_kept += 1
                 most_blank = 0
             start = following
         if not removed:
-            at = _copy(data, offsets[n], end, out, first)
+            at = copy_bytes(data, offsets[n], end, out, first)
         out_offsets[n + 1] = at
-
-
-@kernel
-def _copy(data: np.ndarray, start: int, end: int, out: np.ndarray, at: int) -> int:
-    for i in range(start, end):
-        out[at + i - start] = data[i]
-    return at + end - start
 
 
 @kernel

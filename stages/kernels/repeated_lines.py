@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from stages.kernels import fold, fold_table, key_set, utf8
 from stages.kernels.analysis import TextAnalysis
+from stages.kernels.byte_copy import copy_bytes
 from stages.kernels.byte_masks import load_8
 from stages.kernels.compiled import kernel
 from stages.kernels.eight_bytes import FIRST_EIGHT, count_chars
@@ -305,12 +306,6 @@ def _measure(
 
 
 @kernel
-def _copy(data: np.ndarray, start: int, end: int, out: np.ndarray, at: int) -> int:
-    out[at : at + end - start] = data[start:end]
-    return at + end - start
-
-
-@kernel
 def _write(
     data: np.ndarray, offsets: np.ndarray, breaks: tuple, of_line: np.ndarray, removed_U: np.ndarray,
     is_changed_N: np.ndarray, out: np.ndarray, out_offsets: np.ndarray,
@@ -332,9 +327,9 @@ def _write(
                     for _ in range(most_blank + 1):
                         out[at] = _NEWLINE
                         at += 1
-                at = _copy(data, start, offsets[n] + stops[k], out, at)
+                at = copy_bytes(data, start, offsets[n] + stops[k], out, at)
                 num_kept, blank, most_blank = num_kept + 1, 0, 0
             start = offsets[n] + nexts[k]
         if not is_changed_N[n]:
-            at = _copy(data, offsets[n], offsets[n + 1], out, at)
+            at = copy_bytes(data, offsets[n], offsets[n + 1], out, at)
         out_offsets[n + 1] = at

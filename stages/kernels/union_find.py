@@ -43,14 +43,6 @@ def groups(keys: tuple[np.ndarray, ...], preferences: tuple[np.ndarray, ...]) ->
     return Groups(order, starts, _firsts(order, starts, *preferences))
 
 
-def components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """int64[num_nodes]: the least node of each node's component, given edges (left, right) of nodes."""
-    parent = alone(num_nodes)
-    link(parent, left, right)
-    settle(parent)
-    return parent
-
-
 def alone(num_nodes: int) -> np.ndarray:
     """int64[num_nodes]: the parent of each node where none is linked: itself."""
     return np.arange(num_nodes, dtype=np.int64)

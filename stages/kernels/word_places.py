@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.kernels.byte_copy import copy_bytes
 from stages.kernels.compiled import kernel
 from stages.kernels.fold_table import ALONE, CLASS_MASK, JOIN, KEEP, SPACE, FoldTable
 from stages.kernels.utf8 import Utf8, decode
@@ -110,13 +111,6 @@ def _places(
 
 
 @kernel
-def _copy(data: np.ndarray, start: int, end: int, out: np.ndarray, at: int) -> int:
-    for i in range(start, end):
-        out[at + i - start] = data[i]
-    return at + end - start
-
-
-@kernel
 def _num_breaks(data: np.ndarray, start: int, end: int) -> int:
     count = 0
     for i in range(start, end):
@@ -134,8 +128,8 @@ def _write_gap(
         return at + 1
     in_front, after = _num_breaks(data, before, cut_start), _num_breaks(data, cut_end, behind)
     if after > in_front or (after == in_front and before == cut_start):
-        return _copy(data, cut_end, behind, out, at)
-    return _copy(data, before, cut_start, out, at)
+        return copy_bytes(data, cut_end, behind, out, at)
+    return copy_bytes(data, before, cut_start, out, at)
 
 
 @kernel
@@ -153,10 +147,10 @@ def _cut_batch(
             behind = starts[word + end] if end < num_words else offsets[n + 1]
             if first > 0:
                 before = ends[word + first - 1]
-                at = _copy(data, kept_from, before, out, at)
+                at = copy_bytes(data, kept_from, before, out, at)
                 if end < num_words:
                     at = _write_gap(data, before, cut_start, cut_end, behind, out, at)
             kept_from = behind
             s += 1
-        at = _copy(data, kept_from, offsets[n + 1], out, at)
+        at = copy_bytes(data, kept_from, offsets[n + 1], out, at)
         out_offsets[n + 1] = at

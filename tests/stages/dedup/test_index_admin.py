@@ -99,7 +99,7 @@ def test_remove_while_another_holds_the_index_is_refused(tmp_path: Path) -> None
     runs = Crawls(tmp_path)
     runs.run("first", _signed_table(np.stack([_page(0)])))
     folder = Folder(str(runs.index))
-    with index_folder.locked(folder), pytest.raises(RunError, match="another run or command"):
+    with index_folder.held(folder), pytest.raises(RunError, match="another run or command"):
         index_admin.remove(folder, ["x"])
 
 

@@ -95,7 +95,9 @@ def test_groups_and_components_of_fixed_rows_are_the_recorded_ones() -> None:
     keys = (_numbers(5000, 700, 2).astype(np.uint64), _numbers(5000, 2, 3).astype(np.uint64))
     rank = (_numbers(5000, 3, 4).astype(np.float64), *(_numbers(5000, 9, s).astype(np.uint64) for s in (5, 6)))
     grouped = union_find.groups(keys, (*rank, np.arange(5000)))
-    nodes = union_find.components(5000, _numbers(3000, 5000, 7), _numbers(3000, 5000, 8))
+    nodes = union_find.alone(5000)
+    union_find.link(nodes, _numbers(3000, 5000, 7), _numbers(3000, 5000, 8))
+    union_find.settle(nodes)
     assert _digest(grouped.order, grouped.starts, grouped.firsts, nodes) == "c733251b5c9fe4d0700326349d01f45d"
 
 

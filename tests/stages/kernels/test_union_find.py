@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.kernels.union_find import components, groups
+from stages.kernels.union_find import alone, groups, link, settle
+
+
+def _components(num_nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    parent = alone(num_nodes)
+    link(parent, left, right)
+    settle(parent)
+    return parent
 
 
 def _least_reachable(num_nodes: int, edges: np.ndarray) -> list[int]:
@@ -28,7 +35,7 @@ def _least_reachable(num_nodes: int, edges: np.ndarray) -> list[int]:
 def test_components_random_graphs_equal_a_search(num_edges: int) -> None:
     rng = np.random.default_rng(num_edges)
     edges = rng.integers(0, 800, (num_edges, 2))
-    assert components(800, edges[:, 0], edges[:, 1]).tolist() == _least_reachable(800, edges)
+    assert _components(800, edges[:, 0], edges[:, 1]).tolist() == _least_reachable(800, edges)
 
 
 @pytest.mark.parametrize("order", ["forward", "backward", "shuffled"])
@@ -41,7 +48,7 @@ def test_components_long_chain_and_star_in_any_order_are_one(order: str) -> None
             edges = edges[::-1]
         elif order == "shuffled":
             edges = np.random.default_rng(0).permutation(edges)
-        assert not components(num, np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0])).any()
+        assert not _components(num, np.ascontiguousarray(edges[:, 1]), np.ascontiguousarray(edges[:, 0])).any()
 
 
 @pytest.mark.parametrize("num_keys", [1, 2])
