@@ -23,8 +23,8 @@ from pipeline.dag import Resources
 from stages import minhash, signatures
 from stages.dedup import components, corpus, pairing
 from stages.kernels import minhash as kernels
+from stages.kernels import union_find
 from stages.kernels.band_groups import ALL_PAIRS
-from stages.kernels.union_find import components as least_nodes
 from tests.stages.dedup.dedup_runs import Result, laid_out, run_minhash, signed
 from tests.wide_context import documents_artifact
 
@@ -96,7 +96,10 @@ def _cluster_by_stars(table: pa.Table, num_bands: int, threshold: float) -> np.n
     }
     left_P, right_P = np.array(sorted(pairs)).T
     near_P = (signature_NK[left_P] == signature_NK[right_P]).mean(axis=1) >= threshold
-    return least_nodes(table.num_rows, left_P[near_P], right_P[near_P])
+    parent_N = union_find.alone(table.num_rows)
+    union_find.link(parent_N, left_P[near_P], right_P[near_P])
+    union_find.settle(parent_N)
+    return parent_N
 
 
 def _ledger(result: Result) -> dict[bytes, bytes]:
