@@ -16,35 +16,22 @@ of the documents nor how they lie in shards changes the tokenizer.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipeline.document_reader import read_documents
 from pipeline.errors import DataError, FieldError
-from pipeline.stage import JSON, ExchangeReader, InputArtifact, StepReportWriter, TaskContext, WideContext, wide
-from stages.kernels.document_hash import id_bytes, share_of
-from tokenizer import card
-from tokenizer.encode import load_encoder, string_buffers
+from pipeline.stage import JSON, ExchangeReader, StepReportWriter, TaskContext, WideContext, wide
+from stages.vocab.counting import Counting, all_counts, learned_from, merged, pretokens, text_bytes
+from stages.vocab.measuring import TOKENIZER, Measuring, described
+from stages.vocab.selection import Documents
 from tokenizer.errors import TokenizerError
 from tokenizer.train import NUM_BYTES, Digits, Normalization, Options, Pattern, train, transformers_config
 
-if TYPE_CHECKING:
-    from tokenizer.sorted_counts import Counts
-
-TOKENIZER = "tokenizer.json"
-MEASURED_BYTES = 4 << 20  # of held-out text per shard
-SPILL_BYTES = 256 << 20  # of counts in a task, before they are written away
 SHARDS_PER_PARTITION = 16
-YIELD_ROWS = 1 << 18
-PRETOKEN = pa.schema([("key", pa.uint64()), ("word", pa.large_binary()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,128 +79,49 @@ class Config:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shared:
-    """What the tasks are given: documents whose share is below `learn_below` are learned from."""
-
-    cfg: Config
-    documents: InputArtifact
-    learn_below: float
-
-
 @wide(version=1, ports={"documents": "documents"}, reads=("text", "id"), produces="vocabulary")
 def vocabulary(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Count shard by shard, learn in one task, measure shard by shard; the contract says which tokenizer it is and
     names its special ids. DataError where a special token was learned as an ordinary one.
     """
-    documents = ctx.inputs["documents"]
-    shared = _Shared(cfg=cfg, documents=documents, learn_below=1 - cfg.held_out)
+    shards = ctx.inputs["documents"].shards()
+    documents = Documents(folder=ctx.inputs["documents"].folder, seed=cfg.seed)
+    counting = Counting(
+        documents=documents, learn_below=1 - cfg.held_out, pattern=cfg.pattern, digits=cfg.digits,
+        normalization=cfg.normalization,
+    )  # fmt: skip
     if cfg.max_bytes is not None:
-        available = sum(ctx.map("text bytes", _text_bytes, documents.shards(), shared))
+        available = sum(ctx.map("text bytes", text_bytes, shards, counting))
         sampled = min(1.0, cfg.max_bytes / available) if available else 1.0
-        shared = _Shared(cfg=cfg, documents=documents, learn_below=(1 - cfg.held_out) * sampled)
-    trained = _trained(ctx, shared, documents.shards())
-    measured = ctx.map("measure", _measure, documents.shards(), shared)
-    tokenizer_json = ctx.output.read_bytes(TOKENIZER)
-    count_V = sum((_load_counts(ctx, m["counts"]) for m in measured), np.zeros(trained["vocab_size"], np.int64))
-    described = card.card(tokenizer_json, card.merge([m["totals"] for m in measured]), count_V)
+        counting = dataclasses.replace(counting, learn_below=counting.learn_below * sampled)
+    trained = _trained(cfg, ctx, counting, shards)
+    measuring = Measuring(documents=documents, from_share=1 - cfg.held_out)
+    card = described(ctx, measuring, shards, trained["vocab_size"])
     contract = {
-        "tokenizer_sha256": hashlib.sha256(tokenizer_json).hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(ctx.output.read_bytes(TOKENIZER)).hexdigest(),
         "vocab_size": trained["vocab_size"],
         "eot_id": trained["vocab_size"] - len(cfg.special_tokens),
         "pad_id": trained["vocab_size"] - len(cfg.special_tokens) + 1,
         "eot_token": cfg.special_tokens[0],
     }
-    ctx.output.write_bytes("card.json", json.dumps({**contract, **described}, indent=1, ensure_ascii=False).encode())
-    ctx.report.figure("share_learned_from", round(shared.learn_below, 6))
-    _report(cfg, ctx.report, trained, described)
+    ctx.output.write_bytes("card.json", json.dumps({**contract, **card}, indent=1, ensure_ascii=False).encode())
+    ctx.report.figure("share_learned_from", round(counting.learn_below, 6))
+    _report(cfg, ctx.report, trained, card)
     return contract
 
 
-def _read(documents: InputArtifact, shard: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The shard's batches with those of `columns` that it has."""
-    yield from read_documents(documents.folder, shard, columns)
-
-
-def _select(shared: _Shared, shard: str, low: float, high: float, *more: str) -> Iterator[pa.RecordBatch]:
-    """Documents with text whose share lies in [low, high)."""
-    for batch in _read(shared.documents, shard, ["id", "text", *more]):
-        share_N = share_of(id_bytes(batch["id"]), shared.cfg.seed)
-        wanted = pa.array((share_N >= low) & (share_N < high))
-        yield batch.filter(pc.and_(wanted, batch["text"].is_valid()))
-
-
-def _text_bytes(shared: _Shared, shard: str, task: TaskContext) -> JSON:
-    batches = _select(shared, shard, 0, shared.learn_below)
-    return sum(pc.sum(pc.binary_length(batch["text"])).as_py() or 0 for batch in batches)
-
-
-def _trained(ctx: WideContext, shared: _Shared, shards: Sequence[str]) -> dict[str, int]:
+def _trained(cfg: Config, ctx: WideContext, counting: Counting, shards: Sequence[str]) -> dict[str, int]:
     """Write the tokenizer; how much it was learned from, and how many entries it has."""
     num_partitions = max(1, -(-len(shards) // SHARDS_PER_PARTITION))
-    counted = ctx.exchange("pretokens", _pretokens, shards, num_partitions, shared)
-    merged = ctx.exchange("merged pretokens", _merged, range(num_partitions), 1, counted)
-    [learned] = ctx.map("train", _train, [merged], shared.cfg)
-    totals = ctx.map("learned from", _learned_from, range(len(shards)))
+    counted = ctx.exchange("pretokens", pretokens, shards, num_partitions, counting)
+    gathered = ctx.exchange("merged pretokens", merged, range(num_partitions), 1, counted)
+    [learned] = ctx.map("train", _train, [gathered], cfg)
+    totals = ctx.map("learned from", learned_from, range(len(shards)))
     return {"documents": sum(t[0] for t in totals), "bytes": sum(t[1] for t in totals), **learned}
 
 
-def _pretokens(shared: _Shared, shard: str, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """PRETOKEN rows of a shard's documents; writes down how many documents and bytes they were."""
-    from tokenizer.count import WordCounts
-    from tokenizer.normalise import normaliser
-    from tokenizer.pretokenize import Pretokenizer
-
-    words = WordCounts(Pretokenizer(shared.cfg.pattern, shared.cfg.digits))
-    normalise = normaliser(shared.cfg.normalization)
-    num_documents = num_bytes = 0
-    for batch in _select(shared, shard, 0, shared.learn_below):
-        num_documents += batch.num_rows
-        num_bytes += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
-        words.add(*string_buffers(normalise(batch["text"].cast(pa.large_string()))))
-        if words.num_bytes > SPILL_BYTES:
-            yield from _rows(words.arrays())
-            words.clear()
-    yield from _rows(words.arrays())
-    task.work.write_bytes(f"learned/{task.index:05d}.json", json.dumps([num_documents, num_bytes]).encode())
-
-
-def _rows(counts: Counts) -> Iterator[pa.RecordBatch]:
-    from stages.kernels.hashing import content_hashes
-
-    keys = content_hashes(counts.offsets[:-1], counts.offsets[1:], counts.data)[:, 0]
-    words = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(counts.counts), [None, pa.py_buffer(counts.offsets), pa.py_buffer(counts.data)]
-    )
-    rows = pa.RecordBatch.from_arrays([pa.array(keys), words, pa.array(counts.counts)], schema=PRETOKEN)
-    for start in range(0, rows.num_rows, YIELD_ROWS):
-        yield rows.slice(start, YIELD_ROWS)
-
-
-def _counts_of(rows: pa.RecordBatch) -> Counts:
-    from tokenizer.sorted_counts import Counts
-
-    offsets, data = string_buffers(rows["word"])
-    return Counts(data[offsets[0] : offsets[-1]], offsets - offsets[0], rows["count"].to_numpy())
-
-
-def _merged(counted: ExchangeReader, partition: int, task: TaskContext) -> Iterator[pa.RecordBatch]:
-    """PRETOKEN rows of a partition, each word once."""
-    from tokenizer.sorted_counts import merge_sorted
-
-    for counts in merge_sorted([[_counts_of(rows)] for rows in counted.read(partition)]):
-        yield from _rows(counts)
-
-
-def _train(cfg: Config, merged: ExchangeReader, task: TaskContext) -> JSON:
-    from tokenizer.sorted_counts import Counts
-
-    parts = [_counts_of(rows) for rows in merged.read(0)]
-    lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.offsets) for part in parts)])
-    counts = Counts(
-        np.concatenate([np.empty(0, np.uint8), *(part.data for part in parts)]), np.cumsum(lengths),
-        np.concatenate([np.empty(0, np.int64), *(part.counts for part in parts)]),
-    )  # fmt: skip
+def _train(cfg: Config, gathered: ExchangeReader, task: TaskContext) -> JSON:
+    counts = all_counts(gathered)
     try:
         tokenizer_json = train(counts, cfg.options())
     except TokenizerError as error:
@@ -222,37 +130,6 @@ def _train(cfg: Config, merged: ExchangeReader, task: TaskContext) -> JSON:
     task.output.write_bytes("tokenizer_config.json", transformers_config(cfg.special_tokens))
     num_learned = len(json.loads(tokenizer_json)["model"]["vocab"])
     return {"vocab_size": num_learned + len(cfg.special_tokens), "pretokens": len(counts.counts)}
-
-
-def _learned_from(shared: None, index: int, task: TaskContext) -> JSON:
-    return json.loads(task.work.read_bytes(f"learned/{index:05d}.json"))
-
-
-def _measure(shared: _Shared, shard: str, task: TaskContext) -> JSON:
-    """Sums per language, and the name of a file of counts per id: a large vocabulary's do not belong into JSON."""
-    encoder = load_encoder(task.output.read_bytes(TOKENIZER))
-    totals: card.Totals = {}
-    count_V = np.zeros(encoder.vocab_size, np.int64)
-    left = MEASURED_BYTES
-    for batch in _select(shared, shard, 1 - shared.cfg.held_out, 1, "language"):
-        length_N = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False)
-        batch = batch.slice(0, int(np.searchsorted(np.cumsum(length_N), left, side="right")))
-        left -= int(length_N.sum())
-        has_language = "language" in batch.schema.names
-        languages = batch["language"].to_pylist() if has_language else [None] * batch.num_rows
-        card.measure(totals, count_V, encoder, batch["text"], languages)
-        if left <= 0:
-            break
-    file = io.BytesIO()
-    np.save(file, count_V)
-    name = f"counts/{task.index:05d}.npy"
-    task.work.write_bytes(name, file.getvalue())
-    return {"totals": totals, "counts": name}
-
-
-def _load_counts(ctx: WideContext, name: str) -> np.ndarray:
-    counts: np.ndarray = np.load(io.BytesIO(ctx.work.read_bytes(name)))
-    return counts
 
 
 def _report(cfg: Config, report: StepReportWriter, trained: Mapping[str, int], described: Mapping[str, Any]) -> None:

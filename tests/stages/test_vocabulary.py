@@ -20,6 +20,7 @@ from pipeline.errors import DataError, FieldError
 from pipeline.schemas import ID
 from stages import vocabulary
 from stages.kernels.document_hash import id_bytes, share_of
+from stages.vocab import measuring
 from tests.stages.pack_context import MadeArtifact, Report, document_id, run_stage, write_documents
 from tests.tokenizer.corpus import texts
 from tests.tokenizer.oracle import train_with_tokenizers
@@ -132,7 +133,7 @@ def test_vocabulary_card_and_report_equal_a_count_over_the_held_out(tmp_path: Pa
 
 
 def test_vocabulary_measuring_stops_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "MEASURED_BYTES", 3000)
+    monkeypatch.setattr(measuring, "MEASURED_BYTES", 3000)
     artifact, _ = run([CORPUS], tmp_path, config())
     card = json.loads(artifact.folder.read_bytes("card.json"))
     assert 2000 < card["held_out"]["bytes"] <= 3000
