@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from tokenizer.compiled import kernel, piece, prefetch
 from tokenizer.errors import TokenizerError
 from tokenizer.pretokenize import Pretokenizer, read_only
 from tokenizer.sorted_counts import Counts, combine
@@ -103,13 +103,10 @@ class WordCounts:
             self._arena = arena
 
 
-# Kernels. All of them are in this file: Numba's cache does not notice a change in another one.
-#
 # A slot is three numbers. Up to 15 bytes: the first eight, the other seven with the length above them, the count. More:
 # their hash, _LONG_KEY plus the row of `long_start` (row r is arena[long_start[r]:long_start[r + 1]]), the count. An
 # empty slot's second number is 0. `seen_S2`, with a cap: the text a pretoken was last seen in, and how often there.
 _WORDS, _LONG, _TEXT, _EARLIER_TEXTS = range(4)  # of `state`: distinct words, long ones, the text at hand, those before
-_piece = numba.njit(forceinline=True, _nrt=False)
 _SHORT = 15
 _BLOCK = 32  # pretokens whose slots are fetched from memory together
 _LONG_KEY = np.uint64(0xFF << 56)
@@ -133,23 +130,7 @@ def _load_8(typing_context: Any, data: Any, i: Any) -> Any:
     return types.uint64(data, types.int64), codegen
 
 
-@intrinsic
-def _prefetch(typing_context: Any, data: Any, i: Any) -> Any:
-    """Tell the processor that data[i], counted through all dimensions, will be read and written soon."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function_type = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], function_type)
-        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), pointer)
-        builder.call(prefetch, [address, *(ir.Constant(number, n) for n in (1, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(data, types.int64), codegen
-
-
-@_piece
+@piece
 def _few(data: np.ndarray, start: int, length: int) -> Any:
     """At most eight bytes as a little-endian number."""
     number = np.uint64(0)
@@ -158,7 +139,7 @@ def _few(data: np.ndarray, start: int, length: int) -> Any:
     return number
 
 
-@_piece
+@piece
 def _short_key(data: np.ndarray, start: int, length: int) -> Any:
     """The first two numbers of its slot."""
     top = np.uint64(length) << _LENGTH_SHIFT
@@ -167,7 +148,7 @@ def _short_key(data: np.ndarray, start: int, length: int) -> Any:
     return _few(data, start, min(length, 8)), _few(data, start + 8, max(length - 8, 0)) | top
 
 
-@_piece
+@piece
 def _hash_long(data: np.ndarray, start: int, length: int) -> Any:
     state = np.uint64(length)
     end = start + length
@@ -178,7 +159,7 @@ def _hash_long(data: np.ndarray, start: int, length: int) -> Any:
     return (state ^ state >> _32) * _FACTOR_2
 
 
-@_piece
+@piece
 def _first_slot(low: Any, high: Any, shift: Any) -> Any:
     """Where the search for a key begins."""
     if high >= _LONG_KEY:
@@ -189,7 +170,7 @@ def _first_slot(low: Any, high: Any, shift: Any) -> Any:
     return np.int64(state >> shift)
 
 
-@_piece
+@piece
 def _shift_of(num_slots: int) -> Any:
     """How far a hash is shifted to give one of that many slots, a power of two."""
     shift = np.uint64(64)
@@ -199,7 +180,7 @@ def _shift_of(num_slots: int) -> Any:
     return shift
 
 
-@_piece
+@piece
 def _common(a: np.ndarray, i: int, b: np.ndarray, j: int, length: int) -> int:
     """How many of so many bytes from a[i] and b[j] on are equal before the first that are not."""
     k = 0
@@ -210,13 +191,13 @@ def _common(a: np.ndarray, i: int, b: np.ndarray, j: int, length: int) -> int:
     return k
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _has_slot(words: int, num_slots: int) -> bool:
     """Whether one more word may come into a table: two thirds of its slots are used."""
     return 3 * words < 2 * num_slots
 
 
-@_piece
+@piece
 def _prepare(
     slot_S3: np.ndarray, data: np.ndarray, start: int, end_K: np.ndarray, k: int, shift: Any, key_B2: np.ndarray,
     slot_B: np.ndarray,
@@ -229,12 +210,12 @@ def _prepare(
         else:
             low, high = _hash_long(data, start, length), _LONG_KEY
         key_B2[b, 0], key_B2[b, 1], slot_B[b] = low, high, _first_slot(low, high, shift)
-        _prefetch(slot_S3, 3 * slot_B[b])
+        prefetch(slot_S3, 3 * slot_B[b])
         start += length
     return start
 
 
-@_piece
+@piece
 def _look_up(
     slot_S3: np.ndarray, long_start: np.ndarray, arena: np.ndarray, data: np.ndarray, start: int, length: int,
     low: Any, high: Any, s: int,
@@ -253,7 +234,7 @@ def _look_up(
     return s
 
 
-@_piece
+@piece
 def _insert(
     slot_S3: np.ndarray, long_start: np.ndarray, arena: np.ndarray, state: np.ndarray, data: np.ndarray, start: int,
     length: int, low: Any, high: Any, s: int,
@@ -276,7 +257,7 @@ def _insert(
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _count(
     slot_S3: np.ndarray, seen_S2: np.ndarray, long_start: np.ndarray, arena: np.ndarray, state: np.ndarray,
     offsets: np.ndarray, data: np.ndarray, start: int, end_K: np.ndarray, first: int, weight: int, cap: int,
@@ -301,7 +282,7 @@ def _count(
     return len(end_K)
 
 
-@_piece
+@piece
 def _is_below_cap(seen_S2: np.ndarray, s: int, state: np.ndarray, offsets: np.ndarray, start: int, cap: int) -> bool:
     """Note that the pretoken of slot s occurs at `start`; whether that counts."""
     while offsets[state[_TEXT] + 1] <= start:
@@ -313,7 +294,7 @@ def _is_below_cap(seen_S2: np.ndarray, s: int, state: np.ndarray, offsets: np.nd
     return seen_S2[s, 1] <= cap
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _move(slot_S3: np.ndarray, seen_S2: np.ndarray, new_slot_S3: np.ndarray, new_seen_S2: np.ndarray) -> None:
     """Into a larger table."""
     shift, last_slot = _shift_of(len(new_slot_S3)), len(new_slot_S3) - 1
@@ -328,7 +309,7 @@ def _move(slot_S3: np.ndarray, seen_S2: np.ndarray, new_slot_S3: np.ndarray, new
                 new_seen_S2[s, k] = seen_S2[old, k]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _dump(
     slot_S3: np.ndarray, long_start: np.ndarray, arena: np.ndarray, data: np.ndarray, offsets: np.ndarray,
     counts: np.ndarray,

@@ -16,10 +16,11 @@ pair counts once for every place where its two tokens stand side by side: twice 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tokenizer.merge_kernels import Words, learn_merges
+from tokenizer.merge_kernels import Words, learn_merges, tokens_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +55,12 @@ def learn(
 
     `id_of_byte`: int32[256], the token of each byte. The order of the words does not change the result.
     """
+    start_W = offsets.astype(np.int64) + np.arange(len(offsets))
+    dtype: Any = np.uint16 if limits.num_tokens < 1 << 16 else np.int32
+    end = np.iinfo(dtype).max
     text = Words(
-        token_N=id_of_byte.astype(np.int32)[words], start_W=offsets[:-1].astype(np.int64),
-        length_W=np.diff(offsets).astype(np.int64), count_W=count_W.astype(np.int64),
+        token_N=tokens_of(words, start_W, id_of_byte.astype(dtype), end), start_W=start_W,
+        count_W=count_W.astype(np.int64), end=end,
     )  # fmt: skip
     byte_of_id = np.argsort(id_of_byte).astype(np.uint8)
     left_M, right_M, token_M, count_M = learn_merges(

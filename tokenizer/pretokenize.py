@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -27,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from tokenizer.compiled import kernel, piece
 from tokenizer.errors import TokenizerError
 
 Pattern = Literal["llama3", "gpt2", "gpt4o"]
@@ -127,9 +127,7 @@ def read_only(array: np.ndarray, kind: Any) -> np.ndarray:
     return view
 
 
-# Kernels. All of them are in this file: Numba's cache does not notice a change in another one. Pieces are compiled into
-# their callers without counting references, which would cost more than they do.
-_piece = numba.njit(forceinline=True, _nrt=False)
+# Kernels.
 _WIDTH = 32
 _BYTES, _MASK = ir.VectorType(ir.IntType(8), _WIDTH), ir.IntType(_WIDTH)
 
@@ -161,7 +159,7 @@ _upper_at = _first_outside(0x41, 0x5A, False)
 _lower_at = _first_outside(0x61, 0x7A, False)
 
 
-@_piece
+@piece
 def _class_at(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int) -> tuple[int, int]:
     """(class bits, length in bytes) of the character at data[i], i < end."""
     lead: Any = np.int64(data[i])
@@ -184,7 +182,7 @@ def _class_at(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, e
     return bits, size
 
 
-@_piece
+@piece
 def _run(
     index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, wanted: int, value: int, limit: int
 ) -> int:
@@ -199,7 +197,7 @@ def _run(
     return i
 
 
-@_piece
+@piece
 def _ascii_run(data: np.ndarray, i: int, end: int, kind: int) -> int:
     """End of the run from i on of ASCII letters of a kind: LETTER, UPPER or LOWER."""
     while i + _WIDTH <= len(data):
@@ -215,7 +213,7 @@ def _ascii_run(data: np.ndarray, i: int, end: int, kind: int) -> int:
     return i
 
 
-@_piece
+@piece
 def _letter_run(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int) -> int:
     """End of the run of letters from i on."""
     i = _ascii_run(data, i, end, LETTER)
@@ -224,7 +222,7 @@ def _letter_run(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int,
     return i
 
 
-@_piece
+@piece
 def _contraction(data: np.ndarray, i: int, end: int, fold: int) -> int:
     """End of the contraction at i, or i; `fold` 0x20: in either case, and 's also with a long s (U+017F)."""
     if i + 2 > end or data[i] != 0x27:
@@ -242,7 +240,7 @@ def _contraction(data: np.ndarray, i: int, end: int, fold: int) -> int:
     return i
 
 
-@_piece
+@piece
 def _signs_end(
     index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, newlines: bool, slashes: bool
 ) -> int:
@@ -254,7 +252,7 @@ def _signs_end(
     return i
 
 
-@_piece
+@piece
 def _space_end(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, newlines: bool) -> int:
     r"""End of `\s*[\r\n]+|\s+(?!\S)|\s+` at i, the first alternative only with `newlines`: after the last newline of
     the run, else before its last character, which goes with the word behind it."""
@@ -272,7 +270,7 @@ def _space_end(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, 
     return i if i == end or last == start else last
 
 
-@_piece
+@piece
 def _after_words(
     index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, max_digits: int, slashes: bool
 ) -> int:
@@ -289,7 +287,7 @@ def _after_words(
     return _space_end(index, blocks, data, i, end, True)
 
 
-@_piece
+@piece
 def _llama3(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, max_digits: int) -> int:
     after = _contraction(data, i, end, 0x20)
     if after > i:
@@ -302,7 +300,7 @@ def _llama3(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end
     return _after_words(index, blocks, data, i, end, max_digits, False)
 
 
-@_piece
+@piece
 def _gpt2(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int) -> int:
     after = _contraction(data, i, end, 0)
     if after > i:
@@ -318,7 +316,7 @@ def _gpt2(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: 
     return _space_end(index, blocks, data, i, end, False)
 
 
-@_piece
+@piece
 def _cased_word(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, bits: int, size: int) -> int:
     """End of the word at i without its contraction, or i; `bits` and `size` are those of its first character.
 
@@ -351,7 +349,7 @@ def _cased_word(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int,
     return upper_end if upper_end > start else i
 
 
-@_piece
+@piece
 def _gpt4o(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end: int, max_digits: int) -> int:
     bits, size = _class_at(index, blocks, data, i, end)
     after = _cased_word(index, blocks, data, i, end, bits, size)
@@ -360,7 +358,7 @@ def _gpt4o(index: np.ndarray, blocks: np.ndarray, data: np.ndarray, i: int, end:
     return _after_words(index, blocks, data, i, end, max_digits, True)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _fill(
     index: np.ndarray, blocks: np.ndarray, pattern: int, max_digits: int, offsets: np.ndarray, data: np.ndarray,
     place: np.ndarray, end_K: np.ndarray,

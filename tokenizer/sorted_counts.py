@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from tokenizer.compiled import kernel, piece
 from tokenizer.pretokenize import read_only
 
 CHUNK_WORDS = 1 << 16
@@ -98,11 +98,10 @@ def _joined(parts: Sequence[Counts]) -> Counts:
     )
 
 
-# Kernels. All of them are in this file: Numba's cache does not notice a change in another one.
-_piece = numba.njit(forceinline=True, _nrt=False)
+# Kernels.
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _sort_keys(data: np.ndarray, offsets: np.ndarray, key_V: np.ndarray) -> None:
     """A number per word, its first eight bytes: smaller numbers, smaller words."""
     for v in range(len(offsets) - 1):
@@ -112,7 +111,7 @@ def _sort_keys(data: np.ndarray, offsets: np.ndarray, key_V: np.ndarray) -> None
         key_V[v] = key
 
 
-@_piece
+@piece
 def _common(a: np.ndarray, i: int, b: np.ndarray, j: int, length: int) -> int:
     """How many of so many bytes from a[i] and b[j] on are equal before the first that are not."""
     k = 0
@@ -121,7 +120,7 @@ def _common(a: np.ndarray, i: int, b: np.ndarray, j: int, length: int) -> int:
     return k
 
 
-@_piece
+@piece
 def _compare(data: np.ndarray, offsets: np.ndarray, v: int, w: int) -> int:
     """Below, at or above 0 as word v comes before, is or comes after word w."""
     length_v, length_w = offsets[v + 1] - offsets[v], offsets[w + 1] - offsets[w]
@@ -133,7 +132,7 @@ def _compare(data: np.ndarray, offsets: np.ndarray, v: int, w: int) -> int:
     return difference
 
 
-@_piece
+@piece
 def _merge_halves(
     data: np.ndarray, offsets: np.ndarray, order_V: np.ndarray, start: int, middle: int, end: int, spare: np.ndarray
 ) -> None:
@@ -151,7 +150,7 @@ def _merge_halves(
         out += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _sort_ties(
     data: np.ndarray, offsets: np.ndarray, key_V: np.ndarray, order_V: np.ndarray, is_new_V: np.ndarray
 ) -> None:
@@ -172,7 +171,7 @@ def _sort_ties(
         start = end
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _gather(
     data: np.ndarray, offsets: np.ndarray, word_W: np.ndarray, new_offsets: np.ndarray, new_data: np.ndarray
 ) -> None:
@@ -182,7 +181,7 @@ def _gather(
             new_data[new_offsets[w] + k] = data[start + k]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _rank(data: np.ndarray, offsets: np.ndarray, word: np.ndarray) -> int:
     """How many of the ascending words are at most `word`."""
     low, high = 0, len(offsets) - 1
