@@ -18,12 +18,17 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import entrypoints
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, UserWideCacheLocator
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
 F = TypeVar("F", bound=Callable[..., Any])
 MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio: a multiplication by it spreads keys
+
+# At its first use Numba imports what other packages register with it, such as awkward: 100 MB and 0.2 s. Kernels take
+# arrays and numbers only.
+entrypoints._already_initialized = True
 
 
 def kernel(function: F) -> F:
