@@ -1,21 +1,25 @@
-"""What tokens and vocabulary must agree on before a model is trained on them.
+"""What tokens, their shards and the vocabulary must agree on before a model is trained on them.
 
-Reads:  the `contract` of both manifests
+Reads:  the `contract` of both manifests, and the metadata of every shard
 Writes: nothing
 Cost:   -
-Source: docs/design.md: a tokens artifact names the tokenizer it was encoded with
+Source: docs/design.md: a tokens artifact and each of its shards name the tokenizer they were encoded with
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
+
+import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.stage import InputArtifact
 
 TOKENS_FIELDS = ("tokenizer_sha256", "vocab_size", "dtype", "length", "eot_id")
+METADATA_KEY = b"crawlmill"  # of a shard's schema: a JSON object with these fields
 SHARED_FIELDS = ("tokenizer_sha256", "vocab_size", "eot_id")
 
 
@@ -31,6 +35,37 @@ def agreed(chunks: InputArtifact, vocabulary: InputArtifact) -> Mapping[str, Any
                 mend=f"Give the step that packed them and this one the same vocabulary ({vocabulary.folder.location}).",
             )  # fmt: skip
     return tokens
+
+
+def check_shard(path: str, schema: pa.Schema, tokens: Mapping[str, Any]) -> None:
+    """DataError, naming both, where a shard was packed with anything else than the tokens artifact's contract says."""
+    found = _metadata(path, schema)
+    missing = [name for name in TOKENS_FIELDS if name not in found]
+    if missing:
+        raise DataError(
+            f"a shard whose schema does not say its {', '.join(missing)}", where=path,
+            expected=f"the metadata {METADATA_KEY.decode()!r} with {', '.join(TOKENS_FIELDS)}",
+            mend="It is no shard of a tokens artifact, or an old one: run the step that packed it again.",
+        )  # fmt: skip
+    different = [name for name in TOKENS_FIELDS if found[name] != tokens[name]]
+    if different:
+        raise DataError(
+            f"a shard packed with {', '.join(f'{name} {found[name]}' for name in different)}", where=path,
+            expected=f"{', '.join(f'{name} {tokens[name]}' for name in different)}, as its artifact's contract says",
+            mend="Shards of several artifacts were mixed: run the step that packed them again.",
+        )  # fmt: skip
+
+
+def _metadata(path: str, schema: pa.Schema) -> Mapping[str, Any]:
+    text = (schema.metadata or {}).get(METADATA_KEY, b"{}")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"metadata {METADATA_KEY.decode()!r} that is no JSON ({error})", where=path, expected="a JSON object",
+            mend="Pack the shards again.",
+        ) from error  # fmt: skip
+    return found if isinstance(found, dict) else {}
 
 
 def tokenizer(vocabulary: InputArtifact) -> bytes:

@@ -13,8 +13,9 @@ Shapes: B rows, T positions, N any number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from pipeline.errors import DataError, StoreError
 from pipeline.schemas import tokens_schema
+from pretrain import contract
 
 NUM_ROUNDS = 6  # four make it a strong permutation; six mix small ranges well too
 
@@ -59,15 +61,18 @@ class Rows:
     vocab_size: int
 
 
-def open_rows(paths: Sequence[str], length: int, vocab_size: int) -> Rows:
-    """Map the shards at local `paths`. DataError where one has another schema than the tokens contract promises."""
-    blocks = tuple(block for path in paths for block in _map_shard(path, length, vocab_size))
+def open_rows(paths: Sequence[str], tokens: Mapping[str, Any]) -> Rows:
+    """Map the shards at local `paths`. DataError where one is not what `tokens`, its artifact's contract, promises."""
+    blocks = tuple(block for path in paths for block in _map_shard(path, tokens))
     sizes = [len(b.num_real_N) for b in blocks]
     first_rows = np.concatenate([[0], np.cumsum(sizes)])[: len(sizes)].astype(np.int64)
-    return Rows(blocks=blocks, first_rows=first_rows, num_rows=sum(sizes), length=length, vocab_size=vocab_size)
+    return Rows(
+        blocks=blocks, first_rows=first_rows, num_rows=sum(sizes), length=tokens["length"],
+        vocab_size=tokens["vocab_size"],
+    )  # fmt: skip
 
 
-def _map_shard(path: str, length: int, vocab_size: int) -> list[Block]:
+def _map_shard(path: str, tokens: Mapping[str, Any]) -> list[Block]:
     try:
         with pa.memory_map(path) as file, pa.ipc.open_stream(file) as reader:
             schema, batches = reader.schema, list(reader)
@@ -75,6 +80,8 @@ def _map_shard(path: str, length: int, vocab_size: int) -> list[Block]:
         raise StoreError(str(error), where=path, expected="a readable Arrow IPC stream") from error
     except pa.ArrowInvalid as error:
         raise DataError(str(error), where=path, expected="an Arrow IPC stream") from error
+    contract.check_shard(path, schema, tokens)
+    length, vocab_size = tokens["length"], tokens["vocab_size"]
     promised = tokens_schema(length, vocab_size)
     if not schema.equals(promised):
         different = [f.name for f in promised if f.name not in schema.names or not schema.field(f.name).equals(f)]

@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,16 +44,19 @@ class Job:
     """What every rank is given: small and picklable. Paths are local, on a file system all ranks see."""
 
     config: Config
-    vocab_size: int
-    length: int
+    tokens: Mapping[str, Any]  # the contract of the shards
     train_shards: tuple[str, ...]
     validation_shards: tuple[str, ...]
     work: str
 
     @property
+    def vocab_size(self) -> int:
+        return int(self.tokens["vocab_size"])
+
+    @property
     def run_id(self) -> str:
         """Names the settings; a checkpoint of other settings is not resumed from."""
-        settings = json.dumps([asdict(self.config), self.vocab_size, self.length], sort_keys=True)
+        settings = json.dumps([asdict(self.config), self.vocab_size, self.tokens["length"]], sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
 
@@ -113,8 +116,8 @@ def _steps(trainer: Trainer, progress: checkpoint.Progress) -> Iterator[dict[str
 
 def _prepare(job: Job) -> Trainer:
     cfg = job.config
-    train = data.open_rows(job.train_shards, job.length, job.vocab_size)
-    validation = data.open_rows(job.validation_shards, job.length, job.vocab_size)
+    train = data.open_rows(job.train_shards, job.tokens)
+    validation = data.open_rows(job.validation_shards, job.tokens)
     model = Transformer(model_shape(cfg, job.vocab_size))
     initialise(model, cfg.seed)
     shard(model, init_device_mesh("cpu", (dist.get_world_size(),)), cfg.dtype)

@@ -50,16 +50,16 @@ def plan_job(cfg: Config, ctx: WideContext, tokens: Mapping[str, Any]) -> Job:
     from pretrain import data, loop
 
     train_shards, validation_shards = (_shards(ctx.inputs["chunks"], split) for split in SPLITS)
-    rows = data.open_rows(train_shards, tokens["length"], tokens["vocab_size"])
-    data.open_rows(validation_shards, tokens["length"], tokens["vocab_size"])
+    rows = data.open_rows(train_shards, tokens)
+    data.open_rows(validation_shards, tokens)
     if not rows.num_rows:
         raise DataError(
             "no training rows", where=ctx.inputs["chunks"].folder.location, expected="rows in shards/train-*.arrow",
             mend="Give the steps before it more documents.",
         )  # fmt: skip
     return loop.Job(
-        config=cfg, vocab_size=tokens["vocab_size"], length=tokens["length"], train_shards=train_shards,
-        validation_shards=validation_shards, work=str(ctx.work.local_path().absolute()),
+        config=cfg, tokens=tokens, train_shards=train_shards, validation_shards=validation_shards,
+        work=str(ctx.work.local_path().absolute()),
     )  # fmt: skip
 
 
@@ -166,8 +166,8 @@ def _finish(job: Job, ctx: WideContext, tokens: Mapping[str, Any], tokenizer: by
     cfg, work = job.config, Path(job.work)
     weights = safetensors.torch.load_file(work / "weights.safetensors")
     records = scratch.read_log(work / "loss.jsonl")
-    train_rows = data.open_rows(job.train_shards, job.length, job.vocab_size)
-    validation_rows = data.open_rows(job.validation_shards, job.length, job.vocab_size)
+    train_rows = data.open_rows(job.train_shards, job.tokens)
+    validation_rows = data.open_rows(job.validation_shards, job.tokens)
     shown = validation_rows if validation_rows.num_rows else train_rows
     num_parameters = sum(tensor.numel() for tensor in weights.values())
     with summary.one_thread():

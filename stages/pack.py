@@ -3,16 +3,23 @@
 Reads:  `text`, `id`; the vocabulary's tokenizer.json
 Writes: shards/train-NNNNN.arrow and shards/validation-NNNNN.arrow (pipeline.schemas.tokens_schema), one of each per
         input shard; a split that got no document of a shard has no file for it
-Cost:   one task per shard; encoding is most of it, packing runs at tens of millions of tokens per second. Memory: one
+Cost:   one task per shard; encoding is most of it, packing runs at some hundred million tokens per second. Memory: one
         batch of documents, and the window of stages/packing/token_shard.py for each split
-Source: best-fit packing, Ding et al. 2024 ("Fewer truncations improve language modeling"); overlap with masked context,
-        Press et al. 2022 (sliding window), is what replaces truncation here
+Source: stages/packing/modes.py
 
 A document is the stream `eot, its tokens, eot`. The first eot is what its first token is predicted from: attention ends
 at the segment, so without it that token would have no context. Every token after the stream's first is thus a target
-exactly once; the last target, eot, teaches the end. Streams longer than a row become several segments: each later one
-begins with the last `overlap` tokens of the one before, as context that is not trained on. Segments are never split.
-Validation documents are chosen by their id. A document of no tokens has no stream and is counted.
+exactly once; the last target, eot, teaches the end. A stream that does not fit becomes several segments: each later one
+begins with the last tokens of the one before, as context that is not trained on. Segments are never split. `packing`
+says where streams are cut and which segments share a row:
+
+- overlap: cut where longer than a row, each later segment with `overlap` tokens of context; packed best-fit
+- best_fit: the same with the one token of context that a segment must have
+- concatenate: one after the other in the order of the documents, cut where a row ends (one token of context)
+- document: cut where longer than a row (one token of context); every segment has a row, padded to its end
+
+Segments are marked in all of them; a reader that wants plain attention over the row ignores them. Validation documents
+are chosen by their id. A document of no tokens has no stream and is counted.
 """
 
 from __future__ import annotations
@@ -20,9 +27,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,47 +38,85 @@ from pipeline.document_reader import read_documents
 from pipeline.errors import DataError, FieldError
 from pipeline.schemas import tokens_schema
 from pipeline.stage import JSON, InputArtifact, StepReportWriter, TaskContext, WideContext, wide
+from pipeline.store import Folder
 from stages.kernels.document_hash import id_bytes, share_of
 from tokenizer.encode import load_encoder
 
+if TYPE_CHECKING:
+    from stages.packing.modes import Mode
+
+Packing = Literal["overlap", "best_fit", "concatenate", "document"]
+
 MAX_LENGTH = (1 << 16) - 1  # positions in a row are uint16
 SPLITS = ("train", "validation")
+DEFAULT_OVERLAP = 64
 LENGTH_BINS = 24  # of the histogram of document lengths: powers of two
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The rows' shape and the share of documents kept for validation."""
+    """How rows are made of documents, and the share of documents kept for validation."""
 
+    packing: Packing = "overlap"  # where documents are cut and what shares a row, see above
     length: int = 512  # tokens of a row
-    overlap: int = 64  # tokens of context that a document's later segments begin with
+    overlap: int | None = None  # tokens of context that a document's later segments begin with; null: 64, or no choice
     validation_share: float = 0.01  # of the documents
     seed: int = 1  # of the validation split
+
+    @property
+    def repeated_tokens(self) -> int:
+        """How many tokens of a document its later segments repeat."""
+        if self.packing != "overlap":
+            return 1
+        return DEFAULT_OVERLAP if self.overlap is None else self.overlap
 
     def __post_init__(self) -> None:
         if not 2 <= self.length <= MAX_LENGTH:
             raise FieldError("length", self.length, f"from 2 to {MAX_LENGTH} tokens")
-        if not 1 <= self.overlap < self.length:
+        if self.packing != "overlap" and self.overlap is not None:
             raise FieldError(
-                "overlap", self.overlap, f"from 1 to {self.length - 1}, less than length",
-                "A segment's first token is predicted by nothing, so it has to repeat one of the segment before.",
+                "overlap", self.overlap, f"null with packing: {self.packing}",
+                "Only packing: overlap repeats more than the one token a segment must begin with; "
+                "set overlap to null, or leave it out.",
+            )  # fmt: skip
+        if not 1 <= self.repeated_tokens < self.length:
+            raise FieldError(
+                "overlap", self.repeated_tokens, f"from 1 to {self.length - 1}, less than length",
+                "A segment's first token is predicted by nothing, so it has to repeat one of the segment before. "
+                f"Left out, overlap is {DEFAULT_OVERLAP}.",
             )  # fmt: skip
         if not 0 <= self.validation_share < 1:
             raise FieldError("validation_share", self.validation_share, "a share from 0 to below 1")
 
 
+def mode_of(cfg: Config) -> Mode:
+    """A mode for the documents of one shard and split."""
+    from stages.packing import modes
+
+    match cfg.packing:
+        case "overlap" | "best_fit":
+            return modes.best_fit(cfg.length, cfg.repeated_tokens)
+        case "concatenate":
+            return modes.concatenate(cfg.length)
+        case "document":
+            return modes.document_rows(cfg.length)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Shared:
+    """What every task needs, and no more: it does not grow with the corpus."""
+
     cfg: Config
-    documents: InputArtifact
-    vocabulary: InputArtifact
+    documents: Folder
+    vocabulary: Folder
+    vocab_size: int
     schema: pa.Schema
     eot_id: int
     pad_id: int
 
 
 @wide(
-    version=1, ports={"documents": "documents", "vocabulary": "vocabulary"}, reads=("text", "id"), produces="tokens"
+    version=2, ports={"documents": "documents", "vocabulary": "vocabulary"}, reads=("text", "id"), produces="tokens"
 )  # fmt: skip
 def pack(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Pack shard by shard. DataError where the tokenizer is not the one its artifact promises.
@@ -83,13 +128,14 @@ def pack(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     promised = _checked_contract(vocabulary)
     shape = {
         "tokenizer_sha256": promised["tokenizer_sha256"], "vocab_size": promised["vocab_size"],
-        "length": cfg.length, "overlap": cfg.overlap,
+        "packing": cfg.packing, "length": cfg.length, "overlap": cfg.repeated_tokens,
         "eot_id": promised["eot_id"], "bos_id": promised["eot_id"], "pad_id": promised["pad_id"],
     }  # fmt: skip
     schema = tokens_schema(cfg.length, promised["vocab_size"])
     shape["dtype"] = str(schema.field("input_ids").type.value_type)
     shared = _Shared(
-        cfg=cfg, documents=documents, vocabulary=vocabulary, eot_id=promised["eot_id"], pad_id=promised["pad_id"],
+        cfg=cfg, documents=documents.folder, vocabulary=vocabulary.folder, vocab_size=promised["vocab_size"],
+        eot_id=promised["eot_id"], pad_id=promised["pad_id"],
         schema=schema.with_metadata({b"crawlmill": json.dumps(shape, sort_keys=True).encode()}),
     )  # fmt: skip
     results = ctx.map("pack", _pack_shard, documents.shards(), shared)
@@ -113,22 +159,17 @@ def _checked_contract(vocabulary: InputArtifact) -> Mapping[str, Any]:
     return contract
 
 
-def _read(shared: _Shared, shard: str) -> Iterator[pa.RecordBatch]:
-    yield from read_documents(shared.documents.folder, shard, ["id", "text"])
-
-
 def _pack_shard(shared: _Shared, shard: str, task: TaskContext) -> JSON:
     """Encode and pack one shard; what was encoded and what was written, each counted on its own side."""
-    from stages.kernels import packing
     from stages.packing.token_shard import TokenShard
 
-    encoder = load_encoder(shared.vocabulary.folder.read_bytes("tokenizer.json"))
-    assert encoder.vocab_size == shared.vocabulary.manifest["contract"]["vocab_size"], "the sha256 was checked"
+    encoder = load_encoder(shared.vocabulary.read_bytes("tokenizer.json"))
+    assert encoder.vocab_size == shared.vocab_size, "the sha256 was checked"
     counts: Counter[str] = Counter()
     names = {split: f"shards/{split}-{task.index:05d}.arrow" for split in SPLITS}
-    shards = {s: TokenShard(task.output, names[s], shared.schema, shared.pad_id) for s in SPLITS}
+    shards = {s: TokenShard(task.output, names[s], shared.schema, shared.pad_id, mode_of(shared.cfg)) for s in SPLITS}
     with shards["train"], shards["validation"]:
-        for batch in _read(shared, shard):
+        for batch in read_documents(shared.documents, shard, ["id", "text"]):
             ids_T, offset_D = encoder.encode(batch["text"])
             num_tokens_D, id_D16 = np.diff(offset_D), id_bytes(batch["id"])
             counts["empty_documents"] += int((num_tokens_D == 0).sum())
@@ -136,8 +177,7 @@ def _pack_shard(shared: _Shared, shard: str, task: TaskContext) -> JSON:
             validation_D = share_of(id_D16, shared.cfg.seed) < shared.cfg.validation_share
             for split, chosen_D in (("train", ~validation_D), ("validation", validation_D)):
                 chosen = np.flatnonzero(chosen_D & (num_tokens_D > 0))
-                segments = packing.cut(chosen, num_tokens_D, shared.cfg.length, shared.cfg.overlap)
-                shards[split].add(segments, ids_T, offset_D, id_D16, shared.eot_id)
+                shards[split].add(chosen, ids_T, offset_D, id_D16, shared.eot_id)
                 counts[f"{split}_documents"] += len(chosen)
                 counts[f"{split}_text_tokens"] += int(num_tokens_D[chosen].sum())
     for split in SPLITS:
@@ -161,7 +201,7 @@ def _sum_counts(parts: list[dict[str, int]]) -> Counter[str]:
 
 
 def _report(cfg: Config, report: StepReportWriter, sums: Counter[str], encoders: list[str]) -> None:
-    measured = ("documents", "text_tokens", "rows", "real_tokens", "targets", "context_sum")
+    measured = ("documents", "text_tokens", "rows", "real_tokens", "targets", "context_sum", "documents_cut")
     both = {name: sum(sums[f"{split}_{name}"] for split in SPLITS) for name in measured}
     for name in ("documents", "text_tokens", "rows"):
         for split in SPLITS:
@@ -173,6 +213,7 @@ def _report(cfg: Config, report: StepReportWriter, sums: Counter[str], encoders:
     if streams:
         report.figure("fill", round(both["real_tokens"] / (both["rows"] * cfg.length), 6))
         report.figure("duplication_factor", round(both["real_tokens"] / streams, 6))
+        report.figure("documents_cut", round(both["documents_cut"] / both["documents"], 6))
         report.figure("mean_context_tokens", round(both["context_sum"] / both["targets"], 2))
     if encoders:
         report.figure("encoder", ", ".join(encoders))

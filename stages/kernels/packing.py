@@ -1,6 +1,6 @@
-"""Cut documents into segments, and pack segments into rows of equal length.
+"""Cut documents into segments, and lay segments out in rows of equal length.
 
-Cost:   cutting is O(segments); packing O(segments x length / 32) at worst, and copying; see benchmarks/pack.py
+Cost:   cutting is O(segments); best fit O(segments x length / 32) at worst, and copying; see benchmarks/pack.py
 Source: best-fit decreasing, Johnson 1973: each segment, longest first, into the fullest row that has room for it
 
 A document of n tokens is the stream `begin, token 0, ..., token n - 1, end` of n + 2. Shapes: D documents, S segments,
@@ -26,7 +26,7 @@ class Segments(NamedTuple):
     document_S: np.ndarray  # index of the document in its batch
     offset_S: np.ndarray  # where the segment starts in the document's stream
     length_S: np.ndarray
-    context_S: np.ndarray  # tokens at its start that are context only: 1, or `overlap` from the second segment on
+    context_S: np.ndarray  # tokens at its start that are context only: the stream's first, or those repeated
 
 
 class Rows(NamedTuple):
@@ -77,6 +77,46 @@ def cut(documents: np.ndarray, num_tokens_D: np.ndarray, length: int, overlap: i
     `1 <= overlap < length`. Every stream position but a document's first is past `context_S` in exactly one segment.
     """
     return Segments(*_cut(documents, num_tokens_D, length, overlap))
+
+
+@kernel
+def _cut_at_row_ends(documents: np.ndarray, num_tokens_D: np.ndarray, length: int, room: int) -> tuple:
+    most = 0  # a stream has the most pieces where its first one is a single token
+    for d in documents:
+        most += 1 + (num_tokens_D[d] + DELIMITERS + length - 3) // (length - 1)
+    document_S = np.empty(most, np.int64)
+    offset_S = np.empty(most, np.int64)
+    length_S = np.empty(most, np.int64)
+    s = 0
+    for d in documents:
+        stream = num_tokens_D[d] + DELIMITERS
+        offset = 0
+        while True:
+            document_S[s] = d
+            offset_S[s] = offset
+            length_S[s] = min(room, stream - offset)
+            offset += length_S[s]
+            room -= length_S[s]
+            s += 1
+            if room == 0:
+                room = length
+            if offset == stream:
+                break
+            offset -= 1
+    return document_S[:s], offset_S[:s], length_S[:s], room
+
+
+def cut_at_row_ends(
+    documents: np.ndarray, num_tokens_D: np.ndarray, length: int, room: int
+) -> tuple[Segments, int]:  # fmt: skip
+    """The segments of documents laid out one after the other in rows, and the room left in the last row.
+
+    `1 <= room <= length` is that of the row the first document begins in; `2 <= length`. A stream that meets the end of
+    its row goes on in the next one, after the token before the cut. Where only its first token fit, that one is
+    repeated: such a segment has no target.
+    """
+    document_S, offset_S, length_S, room = _cut_at_row_ends(documents, num_tokens_D, length, room)
+    return Segments(document_S, offset_S, length_S, np.ones(len(length_S), np.int64)), room
 
 
 @kernel
@@ -206,6 +246,18 @@ def _fill(
     return ids_RL, start_S, loss_start_S, num_real_R
 
 
+def fill(
+    pool_P: np.ndarray, length_S: np.ndarray, context_S: np.ndarray, order_S: np.ndarray, first_R: np.ndarray,
+    length: int, pad_id: int,
+) -> Rows:  # fmt: skip
+    """The rows of segments that lie one after the other in pool_P; order_S and first_R are as in Rows."""
+    begin_S = np.cumsum(length_S) - length_S
+    ids_RL, start_S, loss_start_S, num_real_R = _fill(
+        pool_P, begin_S, length_S, context_S, order_S, first_R, length, pad_id
+    )
+    return Rows(ids_RL, first_R, order_S, start_S, loss_start_S, num_real_R)
+
+
 def pack(
     pool_P: np.ndarray, length_S: np.ndarray, context_S: np.ndarray, key_S: np.ndarray, length: int, pad_id: int
 ) -> Rows:
@@ -218,8 +270,4 @@ def pack(
     rank_R = np.empty(num_rows, np.int64)
     rank_R[np.argsort(key_S[order_S[first_R[:-1]]], kind="stable")] = np.arange(num_rows)
     order_S, first_R = _group(rank_R[row_S], longest_first_S, num_rows)
-    begin_S = np.cumsum(length_S) - length_S
-    ids_RL, start_S, loss_start_S, num_real_R = _fill(
-        pool_P, begin_S, length_S, context_S, order_S, first_R, length, pad_id
-    )
-    return Rows(ids_RL, first_R, order_S, start_S, loss_start_S, num_real_R)
+    return fill(pool_P, length_S, context_S, order_S, first_R, length, pad_id)

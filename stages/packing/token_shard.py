@@ -1,7 +1,8 @@
-"""One shard of packed rows: collects segments, packs them window by window, writes an Arrow IPC stream.
+"""One shard of packed rows: cuts documents, lays their segments out window by window, writes an Arrow IPC stream.
 
 Writes: pipeline.schemas.tokens_schema, uncompressed, so that a reader maps it and copies nothing
-Costs:  a window of 16.8 million tokens and its rows, 70 MB at two bytes a token, 140 MB at four
+Costs:  for best fit a window of 16.8 million tokens and its rows, 70 MB at two bytes a token, 140 MB at four; for rows
+        in the order of the documents an eighth of that
 Source: best-fit decreasing over bounded windows: a row is never filled from two windows. At 512 tokens a row, a window
         is over 32,000 rows, and the partly filled ones at its end are few
 
@@ -20,10 +21,8 @@ import pyarrow as pa
 from pipeline.schemas import ID
 from pipeline.store import Folder
 from stages.kernels import packing
-from stages.kernels.document_hash import hash_ids, mix
+from stages.packing.modes import Mode, Window
 
-WINDOW_TOKENS = 1 << 24
-WINDOW_SEGMENTS = 1 << 18  # the other bound, for documents of a few tokens
 BATCH_ROWS = 4096  # of a record batch in the file: 4 MiB at 512 tokens of two bytes
 
 
@@ -31,19 +30,18 @@ class TokenShard:
     """Use as a context manager; the file appears when the block ends well, and only if there was a row.
 
     `counts`, valid after the block: rows, tokens that are no padding, prediction targets, and the sum over the targets
-    of the number of tokens before them in their segment. All are taken from the rows as written.
+    of the number of tokens before them in their segment, all taken from the rows as written; and the documents that
+    were cut into pieces.
     """
 
-    def __init__(
-        self, folder: Folder, name: str, schema: pa.Schema, pad_id: int, window_tokens: int = WINDOW_TOKENS
-    ) -> None:
+    def __init__(self, folder: Folder, name: str, schema: pa.Schema, pad_id: int, mode: Mode) -> None:
         id_type = schema.field("input_ids").type
-        self._folder, self._name, self._schema, self._pad_id = folder, name, schema, pad_id
+        self._folder, self._name, self._schema, self._pad_id, self._mode = folder, name, schema, pad_id, mode
         self._length = id_type.list_size
-        self._pool_P = np.empty(window_tokens, id_type.value_type.to_pandas_dtype())
+        self._pool_P = np.empty(mode.window_tokens, id_type.value_type.to_pandas_dtype())
         self._stack = contextlib.ExitStack()
         self._writer: Any = None
-        self.counts = {"rows": 0, "real_tokens": 0, "targets": 0, "context_sum": 0}
+        self.counts = {"rows": 0, "real_tokens": 0, "targets": 0, "context_sum": 0, "documents_cut": 0}
         self._clear()
 
     def _clear(self) -> None:
@@ -59,12 +57,15 @@ class TokenShard:
         self._stack.__exit__(kind, error, tb)
 
     def add(
-        self, segments: packing.Segments, ids_T: np.ndarray, offset_D: np.ndarray, id_D16: np.ndarray, delimiter: int
+        self, documents: np.ndarray, ids_T: np.ndarray, offset_D: np.ndarray, id_D16: np.ndarray, delimiter: int
     ) -> None:
-        """Add segments of documents whose tokens are ids_T[offset_D[d]:offset_D[d + 1]] and whose ids are id_D16."""
+        """Add those documents (int64 indices d, rising) whose tokens are ids_T[offset_D[d]:offset_D[d + 1]] and whose
+        ids are id_D16."""
+        segments = self._mode.cut(documents, np.diff(offset_D))
+        self.counts["documents_cut"] += len(np.unique(segments.document_S[segments.offset_S > 0]))
         first = 0
         while first < len(segments.length_S):
-            space = min(len(segments.length_S), first + WINDOW_SEGMENTS - self._num_segments)
+            space = min(len(segments.length_S), first + self._mode.window_segments - self._num_segments)
             ends = np.cumsum(segments.length_S[first:space]) + self._used
             last = first + int(np.searchsorted(ends, len(self._pool_P), side="right"))
             if last == first:
@@ -83,8 +84,8 @@ class TokenShard:
         if not self._parts:
             return
         id_S16, offset_S, length_S, context_S = (np.concatenate(c) for c in zip(*self._parts, strict=True))
-        key_S = mix(hash_ids(id_S16, 0) ^ offset_S.view(np.uint64))
-        rows = packing.pack(self._pool_P, length_S, context_S, key_S, self._length, self._pad_id)
+        window = Window(self._pool_P, id_S16, offset_S, length_S, context_S)
+        rows = self._mode.lay_out(window, self._length, self._pad_id)
         self._count(rows, length_S[rows.order_S])
         self._write(self._record_batch(rows, id_S16[rows.order_S], offset_S[rows.order_S]))
         self._clear()

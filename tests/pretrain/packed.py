@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,9 +104,21 @@ def pack(documents: Sequence[Sequence[int]], length: int, overlap: int) -> list[
     return rows
 
 
-def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], length: int, batch_rows: int = 3) -> str:
+def contract(length: int) -> dict[str, Any]:
+    return {
+        "tokenizer_sha256": hashlib.sha256(byte_tokenizer()).hexdigest(), "vocab_size": VOCAB_SIZE, "dtype": "uint16",
+        "length": length, "overlap": length // 4, "eot_id": EOT_ID, "bos_id": EOT_ID, "pad_id": PAD_ID,
+    }  # fmt: skip
+
+
+def write_shard(
+    path: Path, rows: Sequence[Mapping[str, Any]], length: int, batch_rows: int = 3,
+    metadata: Mapping[bytes, bytes] | None = None,
+) -> str:  # fmt: skip
+    """The shard's path. Its schema's metadata is that of `contract`, unless it is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = tokens_schema(length, VOCAB_SIZE)
+    said = {b"crawlmill": json.dumps(contract(length)).encode()} if metadata is None else dict(metadata)
+    schema = tokens_schema(length, VOCAB_SIZE, said)
     with pa.ipc.new_stream(str(path), schema) as writer:
         writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), max_chunksize=batch_rows)
     return str(path)
@@ -119,21 +132,17 @@ def random_documents(num: int, longest: int, seed: int) -> list[list[int]]:
 
 def context(folder: Path, documents: Sequence[Sequence[int]], length: int, name: str = "run") -> Context:
     """Tokens and vocabulary artifacts of these documents (every fifth for validation), and empty folders to work in."""
-    tokenizer = byte_tokenizer()
-    contract = {
-        "tokenizer_sha256": hashlib.sha256(tokenizer).hexdigest(), "vocab_size": VOCAB_SIZE, "dtype": "uint16",
-        "length": length, "overlap": length // 4, "eot_id": EOT_ID, "bos_id": EOT_ID, "pad_id": PAD_ID,
-    }  # fmt: skip
+    promised = contract(length)
     held_out = documents[::5]
     trained = [d for i, d in enumerate(documents) if i % 5]
     for split, part in (("train", trained), ("validation", held_out)):
         rows = pack(part, length, length // 4)
         write_shard(folder / "chunks" / "shards" / f"{split}-00000.arrow", rows, length)
     vocabulary = Folder(str(folder / "vocabulary"))
-    vocabulary.write_bytes("tokenizer.json", tokenizer)
+    vocabulary.write_bytes("tokenizer.json", byte_tokenizer())
     inputs = {
-        "chunks": Artifact("chunks", "tokens", Folder(str(folder / "chunks")), {"contract": contract}),
-        "vocabulary": Artifact("vocabulary", "vocabulary", vocabulary, {"contract": contract}),
+        "chunks": Artifact("chunks", "tokens", Folder(str(folder / "chunks")), {"contract": promised}),
+        "vocabulary": Artifact("vocabulary", "vocabulary", vocabulary, {"contract": promised}),
     }
     output, work = Folder(str(folder / name / "output")), Folder(str(folder / name / "work"))
     return Context(step="model", inputs=inputs, output=output, work=work, report=Report())

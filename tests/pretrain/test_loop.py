@@ -21,7 +21,7 @@ from pretrain import checkpoint, data, loop, objectives, optim, scratch, train
 from pretrain.config import Config
 from pretrain.loop import Job
 from pretrain.model import Transformer, initialise
-from tests.pretrain.packed import VOCAB_SIZE, pack, random_documents, write_shard
+from tests.pretrain.packed import contract, pack, random_documents, write_shard
 
 LENGTH = 32
 SMALL = Config(
@@ -36,15 +36,15 @@ def job_of(folder: Path, cfg: Config = SMALL, run: str = "run") -> Job:
         write_shard(train_path, pack(random_documents(60, 70, 1), LENGTH, 8), LENGTH)
         write_shard(validation_path, pack(random_documents(9, 50, 2), LENGTH, 8), LENGTH)
     return Job(
-        config=cfg, vocab_size=VOCAB_SIZE, length=LENGTH, train_shards=(str(train_path),),
-        validation_shards=(str(validation_path),), work=str(folder / run),
+        config=cfg, tokens=contract(LENGTH), train_shards=(str(train_path),), validation_shards=(str(validation_path),),
+        work=str(folder / run),
     )  # fmt: skip
 
 
 def plain_losses(job: Job) -> list[float]:
     """The run's losses by an unsharded loop: one rank, one batch, the mean taken by cross_entropy itself."""
     cfg = job.config
-    rows = data.open_rows(job.train_shards, job.length, job.vocab_size)
+    rows = data.open_rows(job.train_shards, job.tokens)
     model = Transformer(loop.model_shape(cfg, job.vocab_size))
     initialise(model, cfg.seed)
     optimizer = optim.adamw(model, cfg)
@@ -188,6 +188,6 @@ def test_only_run_while_another_holds_the_folder_waits_and_then_refuses(
 
 
 def test_validation_rows_of_a_small_set_are_all_of_them(tmp_path: Path) -> None:
-    rows = data.open_rows(job_of(tmp_path).validation_shards, LENGTH, VOCAB_SIZE)
+    rows = data.open_rows(job_of(tmp_path).validation_shards, contract(LENGTH))
     numbers = loop.validation_rows(rows, replace(SMALL, validation_rows=10_000))
     assert np.sort(numbers).tolist() == list(range(rows.num_rows))

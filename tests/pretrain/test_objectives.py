@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from pretrain import data, objectives
-from tests.pretrain.packed import VOCAB_SIZE, pack, random_documents, write_shard
+from tests.pretrain.packed import contract, pack, random_documents, write_shard
 
 LENGTH, OVERLAP = 32, 8
 
 
 def targets_of(folder: Path, rows: list) -> torch.Tensor:
-    opened = data.open_rows([write_shard(folder / "train.arrow", rows, LENGTH)], LENGTH, VOCAB_SIZE)
+    opened = data.open_rows([write_shard(folder / "train.arrow", rows, LENGTH)], contract(LENGTH))
     batch = data.read_batch(opened, np.arange(opened.num_rows))
     return objectives.next_token_targets(batch.ids_BT, batch.segment_BT, batch.loss_start_BT)
 

@@ -59,3 +59,31 @@ def test_cut_any_documents_equals_the_rule(data: st.DataObject, length: int, num
     segments = packing.cut(np.array(chosen, np.int64), np.array(num_tokens, np.int64), length, overlap)
     expected = [(d, *s) for d in chosen for s in cut_by_rule(num_tokens[d] + 2, length, overlap)]
     assert list(zip(*(column.tolist() for column in segments), strict=True)) == expected
+
+
+def cut_at_row_ends_by_rule(streams: dict[int, int], length: int, room: int) -> list[tuple[int, int, int, int]]:
+    """(document, offset, length, context): as much as the row has room for, then on in a new row, one token back."""
+    segments = []
+    for document, stream in streams.items():
+        offset = 0
+        while offset + min(room, stream - offset) < stream:
+            segments.append((document, offset, room, 1))
+            offset, room = offset + room - 1, length
+        segments.append((document, offset, stream - offset, 1))
+        room = room - (stream - offset) or length
+    return segments
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), length=st.integers(2, 40), num_tokens=st.lists(st.integers(1, 200), max_size=6))
+def test_cut_at_row_ends_any_documents_and_room_equals_the_rule(
+    data: st.DataObject, length: int, num_tokens: list[int]
+) -> None:
+    room = data.draw(st.integers(1, length))
+    chosen = [d for d in range(len(num_tokens)) if data.draw(st.booleans())]
+    documents, num_tokens_D = np.array(chosen, np.int64), np.array(num_tokens, np.int64)
+    segments, left = packing.cut_at_row_ends(documents, num_tokens_D, length, room)
+    found = list(zip(*(column.tolist() for column in segments), strict=True))
+    assert found == cut_at_row_ends_by_rule({d: num_tokens[d] + 2 for d in chosen}, length, room)
+    assert 1 <= left <= length
+    assert (room - sum(segment[2] for segment in found) - left) % length == 0
