@@ -72,10 +72,7 @@ class Trainer:
 
 
 def model_shape(cfg: Config, vocab_size: int) -> Shape:
-    return Shape(
-        vocab_size=vocab_size, dim=cfg.dim, num_layers=cfg.num_layers, num_heads=cfg.num_heads,
-        num_kv_heads=cfg.num_kv_heads, ffn_dim=cfg.ffn_dim, rope_theta=cfg.rope_theta, norm_eps=cfg.norm_eps,
-    )  # fmt: skip
+    return Shape(vocab_size=vocab_size, **asdict(cfg.model))
 
 
 def run_rank(job: Job) -> None:
@@ -101,16 +98,16 @@ def run_rank(job: Job) -> None:
 def _steps(trainer: Trainer, progress: checkpoint.Progress) -> Iterator[dict[str, Any]]:
     """Train on from `progress`; a record per step, taken up by the caller before the step's checkpoint is written."""
     cfg = trainer.job.config
-    validates = trainer.validation.num_rows > 0 and cfg.validation_rows > 0
+    validates = trainer.validation.num_rows > 0 and cfg.evaluation.rows > 0
     if progress.step == 0 and validates:
         yield {"step": 0, "validation_loss": validation_loss(trainer)}
     while progress.step < cfg.num_steps:
         record = train_step(trainer, progress)
         progress = checkpoint.Progress(step=progress.step + 1, rows_consumed=progress.rows_consumed + cfg.batch_rows)
-        if validates and _due(progress.step, cfg.validate_every, cfg.num_steps):
+        if validates and _due(progress.step, cfg.evaluation.every_steps, cfg.num_steps):
             record["validation_loss"] = validation_loss(trainer)
         yield record
-        if _due(progress.step, cfg.checkpoint_every, cfg.num_steps):
+        if _due(progress.step, cfg.checkpoint.every_steps, cfg.num_steps):
             _save(trainer, progress)
 
 
@@ -120,7 +117,7 @@ def _prepare(job: Job) -> Trainer:
     validation = data.open_rows(job.validation_shards, job.tokens)
     model = Transformer(model_shape(cfg, job.vocab_size))
     initialise(model, cfg.seed)
-    shard(model, init_device_mesh("cpu", (dist.get_world_size(),)), cfg.dtype)
+    shard(model, init_device_mesh("cpu", (dist.get_world_size(),)), cfg.parallel.dtype)
     return Trainer(job=job, model=model, optimizer=optim.adamw(model, cfg), train=train, validation=validation)
 
 
@@ -130,7 +127,7 @@ def train_step(trainer: Trainer, progress: checkpoint.Progress) -> dict[str, Any
     row_N = data.rank_rows(
         progress.rows_consumed, cfg.batch_rows, rank, world_size, trainer.train.num_rows, cfg.seed
     )  # fmt: skip
-    micro = [read_with_targets(trainer.train, part) for part in _split(row_N, cfg.microbatch_rows)]
+    micro = [read_with_targets(trainer.train, part) for part in _split(row_N, cfg.parallel.microbatch_rows)]
     total = int(_sum_over_ranks(sum(objectives.num_targets(target_BT) for _, target_BT in micro)))
     loss = 0.0
     for i, (batch, target_BT) in enumerate(micro):
@@ -145,7 +142,7 @@ def train_step(trainer: Trainer, progress: checkpoint.Progress) -> dict[str, Any
             f"the loss is {mean} at step {progress.step + 1}", expected="a finite loss",
             mend="Lower learning_rate, or raise warmup_steps.",
         )  # fmt: skip
-    grad_norm = optim.clip(trainer.model, cfg.grad_clip)
+    grad_norm = optim.clip(trainer.model, cfg.optimizer.grad_clip)
     rate = optim.learning_rate(cfg, progress.step)
     optim.set_learning_rate(trainer.optimizer, rate)
     trainer.optimizer.step()
@@ -155,7 +152,7 @@ def train_step(trainer: Trainer, progress: checkpoint.Progress) -> dict[str, Any
 
 def validation_rows(rows: data.Rows, cfg: Config) -> np.ndarray:
     """Int64 numbers of the rows that are measured: the same ones every time."""
-    return data.rows_at(0, min(cfg.validation_rows, rows.num_rows), rows.num_rows, cfg.seed)
+    return data.rows_at(0, min(cfg.evaluation.rows, rows.num_rows), rows.num_rows, cfg.seed)
 
 
 @torch.no_grad()
@@ -163,7 +160,7 @@ def validation_loss(trainer: Trainer) -> float:
     """Mean loss over the targets of the validation rows, nats per token."""
     cfg, rank, world_size = trainer.job.config, dist.get_rank(), dist.get_world_size()
     row_N = validation_rows(trainer.validation, cfg)
-    stride = world_size * cfg.microbatch_rows
+    stride = world_size * cfg.parallel.microbatch_rows
     loss, count = 0.0, 0
     for start in range(0, len(row_N), stride):
         mine = row_N[start:][:stride][rank::world_size]
@@ -205,7 +202,7 @@ def _sum_over_ranks(value: float) -> float:
 def _save(trainer: Trainer, progress: checkpoint.Progress) -> None:
     job = trainer.job
     folder = Path(job.work) / "checkpoints"
-    checkpoint.save(folder, trainer.model, trainer.optimizer, progress, job.run_id, job.config.keep_checkpoints)
+    checkpoint.save(folder, trainer.model, trainer.optimizer, progress, job.run_id, job.config.checkpoint.keep_last)
 
 
 def _write_weights(model: Transformer, path: Path) -> None:

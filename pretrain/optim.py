@@ -21,19 +21,21 @@ def adamw(model: Transformer, cfg: Config) -> torch.optim.AdamW:
     """Matrices decay, vectors (the norms' gains) do not."""
     parameters = list(model.parameters())
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": cfg.weight_decay},
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": cfg.optimizer.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), foreach=False)
+    return torch.optim.AdamW(
+        groups, lr=cfg.optimizer.learning_rate, betas=(cfg.optimizer.beta1, cfg.optimizer.beta2), foreach=False
+    )
 
 
 def learning_rate(cfg: Config, step: int) -> float:
     """Of step 0, 1, ...: a line up to the peak at warmup_steps, then half a cosine down to its least, on the last."""
-    if step < cfg.warmup_steps:
-        return cfg.learning_rate * (step + 1) / (cfg.warmup_steps + 1)
-    progress = (step - cfg.warmup_steps) / max(1, cfg.num_steps - 1 - cfg.warmup_steps)
-    ratio = cfg.min_learning_rate_ratio
-    return cfg.learning_rate * (ratio + (1 - ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
+    if step < cfg.schedule.warmup_steps:
+        return cfg.optimizer.learning_rate * (step + 1) / (cfg.schedule.warmup_steps + 1)
+    progress = (step - cfg.schedule.warmup_steps) / max(1, cfg.num_steps - 1 - cfg.schedule.warmup_steps)
+    ratio = cfg.schedule.min_ratio
+    return cfg.optimizer.learning_rate * (ratio + (1 - ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def set_learning_rate(optimizer: torch.optim.AdamW, value: float) -> None:

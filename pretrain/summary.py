@@ -87,16 +87,19 @@ def token_bytes(tokenizer: bytes, vocab_size: int) -> np.ndarray:
 
 def samples(generator: generate.Generator, rows: data.Rows, cfg: Config) -> list[dict[str, str]]:
     """The first pieces of a few rows, each with what the model makes of its beginning and how it really went on."""
-    batch = data.read_batch(rows, data.rows_at(0, min(cfg.num_samples, rows.num_rows), rows.num_rows, cfg.seed))
+    batch = data.read_batch(
+        rows, data.rows_at(0, min(cfg.evaluation.num_samples, rows.num_rows), rows.num_rows, cfg.seed)
+    )
+    num_tokens = cfg.evaluation.sample_tokens
     found = []
     for i, (ids_T, segment_T) in enumerate(zip(batch.ids_BT, batch.segment_BT, strict=True)):
         ids = ids_T[segment_T == 0].tolist()
-        cut = max(1, min(cfg.sample_tokens, len(ids) // 2))
-        pieces = generate.continue_text(generator, ids[:cut], cfg.sample_tokens, TEMPERATURE, TOP_K, cfg.seed + i)
+        cut = max(1, min(num_tokens, len(ids) // 2))
+        pieces = generate.continue_text(generator, ids[:cut], num_tokens, TEMPERATURE, TOP_K, cfg.seed + i)
         found.append({
             "prompt": generator.tokenizer.decode(ids[:cut]),
             "generated": "".join(pieces),
-            "document": generator.tokenizer.decode(ids[cut : cut + cfg.sample_tokens]),
+            "document": generator.tokenizer.decode(ids[cut : cut + num_tokens]),
         })  # fmt: skip
     return found
 

@@ -38,7 +38,7 @@ def train(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     tokenizer = contract.tokenizer(ctx.inputs["vocabulary"])
     job = plan_job(cfg, ctx, tokens)
     launch(job)
-    for use in read_use(Path(job.work), cfg.world_size):
+    for use in read_use(Path(job.work), cfg.parallel.world_size):
         ctx.add_use(use["cpu_s"], use["peak_memory_bytes"])
     num_parameters = _finish(job, ctx, tokens, tokenizer)
     kept = ("tokenizer_sha256", "vocab_size", "length", "eot_id", "bos_id", "pad_id")
@@ -88,7 +88,7 @@ def _launch_on_ray(job: Job) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
-    world_size = job.config.world_size
+    world_size = job.config.parallel.world_size
     num_cpus = min(1.0, ray.cluster_resources().get("CPU", 1.0) / world_size)
     environment = ONE_THREAD | (loopback() if len(ray.nodes()) == 1 else {})
     trainer = TorchTrainer(
@@ -120,7 +120,7 @@ def _launch_processes(job: Job) -> None:
 
     _rendezvous(job).unlink(missing_ok=True)
     try:
-        mp.spawn(_process_rank, args=(job,), nprocs=job.config.world_size)
+        mp.spawn(_process_rank, args=(job,), nprocs=job.config.parallel.world_size)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
         raise _failed(error, job) from error
 
@@ -132,7 +132,7 @@ def _process_rank(rank: int, job: Job) -> None:
 
     os.environ.update(loopback())
     address = f"file://{_rendezvous(job)}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=job.config.world_size)
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=job.config.parallel.world_size)
     run_rank(job)
     dist.destroy_process_group()
 

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,27 @@ from pretrain import checkpoint, data, loop, objectives, optim, scratch, train
 from pretrain.config import Config
 from pretrain.loop import Job
 from pretrain.model import Transformer, initialise
+from tests.pretrain.configs import changed
 from tests.pretrain.packed import contract, pack, random_documents, write_shard
 
 LENGTH = 32
-SMALL = Config(
-    dim=16, num_layers=2, num_heads=2, num_kv_heads=1, ffn_dim=32, num_steps=7, batch_rows=8, microbatch_rows=2,
-    warmup_steps=2, world_size=1, checkpoint_every=3, validate_every=3, validation_rows=5, learning_rate=0.02,
-)  # fmt: skip
+SMALL = changed(
+    Config(),
+    model__dim=16,
+    model__num_layers=2,
+    model__num_heads=2,
+    model__num_kv_heads=1,
+    model__ffn_dim=32,
+    num_steps=7,
+    batch_rows=8,
+    parallel__microbatch_rows=2,
+    schedule__warmup_steps=2,
+    parallel__world_size=1,
+    checkpoint__every_steps=3,
+    evaluation__every_steps=3,
+    evaluation__rows=5,
+    optimizer__learning_rate=0.02,
+)
 
 
 def job_of(folder: Path, cfg: Config = SMALL, run: str = "run") -> Job:
@@ -54,7 +67,7 @@ def plain_losses(job: Job) -> list[float]:
         target_BT = objectives.next_token_targets(batch.ids_BT, batch.segment_BT, batch.loss_start_BT)
         loss = F.cross_entropy(model(batch.ids_BT, batch.segment_BT, batch.position_BT).mT, target_BT)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optimizer.grad_clip)
         optim.set_learning_rate(optimizer, optim.learning_rate(cfg, step))
         optimizer.step()
         optimizer.zero_grad()
@@ -125,12 +138,12 @@ def test_run_rank_with_a_damaged_last_checkpoint_ends_with_the_same_bytes(tmp_pa
 @pytest.mark.usefixtures("one_rank")
 def test_run_rank_with_a_diverging_rate_is_refused_with_the_step(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"loss is (nan|inf) at step"):
-        loop.run_rank(job_of(tmp_path, replace(SMALL, learning_rate=1e30, grad_clip=1e30)))
+        loop.run_rank(job_of(tmp_path, changed(SMALL, optimizer__learning_rate=1e30, optimizer__grad_clip=1e30)))
 
 
 @pytest.mark.usefixtures("one_rank")
 def test_run_rank_in_bf16_keeps_float32_weights_and_follows_the_float32_run(tmp_path: Path) -> None:
-    job = job_of(tmp_path, replace(SMALL, dtype="bf16"))
+    job = job_of(tmp_path, changed(SMALL, parallel__dtype="bf16"))
     loop.run_rank(job)
     losses = [r["loss"] for r in scratch.read_log(Path(job.work) / "loss.jsonl") if "loss" in r]
     expected = plain_losses(job)
@@ -144,7 +157,7 @@ def test_run_rank_in_bf16_keeps_float32_weights_and_follows_the_float32_run(tmp_
 
 @pytest.mark.slow
 def test_two_ranks_one_killed_and_started_again_end_with_the_bytes_of_an_unbroken_run(tmp_path: Path) -> None:
-    cfg = replace(SMALL, world_size=2, num_steps=60, checkpoint_every=5)
+    cfg = changed(SMALL, parallel__world_size=2, num_steps=60, checkpoint__every_steps=5)
     unbroken, broken = job_of(tmp_path, cfg), job_of(tmp_path, cfg, run="broken")
     train.launch(unbroken)
     losses = [r["loss"] for r in scratch.read_log(Path(unbroken.work) / "loss.jsonl") if "loss" in r]
@@ -189,5 +202,5 @@ def test_only_run_while_another_holds_the_folder_waits_and_then_refuses(
 
 def test_validation_rows_of_a_small_set_are_all_of_them(tmp_path: Path) -> None:
     rows = data.open_rows(job_of(tmp_path).validation_shards, contract(LENGTH))
-    numbers = loop.validation_rows(rows, replace(SMALL, validation_rows=10_000))
+    numbers = loop.validation_rows(rows, changed(SMALL, evaluation__rows=10_000))
     assert np.sort(numbers).tolist() == list(range(rows.num_rows))

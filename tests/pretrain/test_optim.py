@@ -9,6 +9,7 @@ import torch
 from pretrain import optim
 from pretrain.config import Config
 from pretrain.model import Shape, Transformer
+from tests.pretrain.configs import changed
 
 SHAPE = Shape(
     vocab_size=20, dim=8, num_layers=1, num_heads=2, num_kv_heads=1, ffn_dim=16, rope_theta=1e4, norm_eps=1e-5
@@ -16,7 +17,9 @@ SHAPE = Shape(
 
 
 def test_learning_rate_over_a_run_rises_in_a_line_and_falls_along_a_cosine_to_its_least() -> None:
-    cfg = Config(num_steps=101, warmup_steps=20, learning_rate=2.0, min_learning_rate_ratio=0.1)
+    cfg = changed(
+        Config(), num_steps=101, schedule__warmup_steps=20, optimizer__learning_rate=2.0, schedule__min_ratio=0.1
+    )
     rates = [optim.learning_rate(cfg, step) for step in range(cfg.num_steps)]
     rises = [b - a for a, b in itertools.pairwise(rates[:21])]
     assert rises == pytest.approx([rises[0]] * 20)
@@ -28,7 +31,8 @@ def test_learning_rate_over_a_run_rises_in_a_line_and_falls_along_a_cosine_to_it
 
 
 def test_learning_rate_of_the_shortest_run_is_the_peak() -> None:
-    assert optim.learning_rate(Config(num_steps=1, warmup_steps=0), 0) == Config().learning_rate
+    single = changed(Config(), num_steps=1, schedule__warmup_steps=0)
+    assert optim.learning_rate(single, 0) == single.optimizer.learning_rate
 
 
 def test_adamw_step_without_gradient_decays_matrices_only() -> None:
@@ -36,7 +40,7 @@ def test_adamw_step_without_gradient_decays_matrices_only() -> None:
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
-    optimizer = optim.adamw(model, Config(learning_rate=0.1, weight_decay=0.5))
+    optimizer = optim.adamw(model, changed(Config(), optimizer__learning_rate=0.1, optimizer__weight_decay=0.5))
     optimizer.step()
     for name, p in model.named_parameters():
         factor = 1.0 if name.endswith(("layernorm.weight", "norm.weight")) else 0.95

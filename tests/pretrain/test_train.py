@@ -15,15 +15,29 @@ from pipeline.errors import DataError
 from pretrain.config import Config
 from pretrain.generate import generate
 from pretrain.train import train
+from tests.pretrain.configs import changed
 from tests.pretrain.packed import EOT_ID, Context, context, encode, output_bytes
 from tests.shared_data import REPOSITORY
 
 TEXTS = [f"The {animal} sat on the {thing}.\n" for animal in ("cat", "dog", "hen") for thing in ("mat", "log", "sofa")]
-SMALL = Config(
-    dim=32, num_layers=2, num_heads=2, num_kv_heads=1, ffn_dim=64, num_steps=80, batch_rows=4, microbatch_rows=2,
-    warmup_steps=5, world_size=1, checkpoint_every=40, validate_every=40, learning_rate=0.02, sample_tokens=10,
-    num_samples=2,
-)  # fmt: skip
+SMALL = changed(
+    Config(),
+    model__dim=32,
+    model__num_layers=2,
+    model__num_heads=2,
+    model__num_kv_heads=1,
+    model__ffn_dim=64,
+    num_steps=80,
+    batch_rows=4,
+    parallel__microbatch_rows=2,
+    schedule__warmup_steps=5,
+    parallel__world_size=1,
+    checkpoint__every_steps=40,
+    evaluation__every_steps=40,
+    optimizer__learning_rate=0.02,
+    evaluation__sample_tokens=10,
+    evaluation__num_samples=2,
+)
 
 
 def stage_context(folder: Path, name: str = "run") -> Context:

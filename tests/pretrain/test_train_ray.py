@@ -7,17 +7,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pretrain.train import train
+from tests.pretrain.configs import changed
 from tests.pretrain.packed import output_bytes
 from tests.pretrain.test_train import SMALL, stage_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-TWO_RANKS = replace(SMALL, world_size=2, num_steps=60, checkpoint_every=10, validate_every=20)
+TWO_RANKS = changed(SMALL, parallel__world_size=2, num_steps=60, checkpoint__every_steps=10, evaluation__every_steps=20)
 
 
 @pytest.fixture
