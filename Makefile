@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: demo test check peers clean
+.PHONY: demo test check peers readers clean
 
 demo: $(STAMP)
 	$(BIN)/crawlmill run dag.yaml
@@ -21,6 +21,8 @@ check: $(DEV_STAMP)
 	$(BIN)/lint-imports
 
 peers: .peers/.installed
+
+readers: .readers/.installed
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,5 +40,12 @@ $(DEV_STAMP): $(STAMP)
 	.peers/bin/pip install --quiet -r $<
 	touch $@
 
+# What exports are read back with. Without it `make test` skips those tests.
+.readers/.installed: tests/pipeline/export/readers.txt constraints.txt
+	test -x .readers/bin/python || $(PYTHON) -m venv .readers
+	.readers/bin/pip install --quiet --constraint constraints.txt torch
+	.readers/bin/pip install --quiet --no-deps -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) .peers runs
+	rm -rf $(VENV) .peers .readers runs

@@ -1,4 +1,4 @@
-"""The command line: run, plan, why, report, explain, index, sample, generate, verify.
+"""The command line: run, plan, why, report, explain, index, export, sample, generate, verify.
 
 Exit 0: done. 2: the DAG or a flag is wrong, nothing ran. 1: the run failed; what was finished stays.
 `--json` prints one machine-readable object.
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli_index
+from pipeline import cli_export, cli_index
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     about_document.add_argument("--members", action="store_true", help="compare other members of its clusters, too")
     cli_index.add_verbs(
         verbs.add_parser("index", help="Look at an index of earlier runs, remove documents from it, merge indexes.")
+    )
+    cli_export.add_arguments(
+        verb("export", cli_export.run, "Write tokens or documents of the last run in another trainer's format.")
     )
     verb("verify", _verify, "Check every file of the last run against its manifest.").add_argument("output")
     sample = verb("sample", _sample, "Write the sample crawl as WARC files.")
