@@ -115,8 +115,8 @@ def _reference(tokenizer_json: bytes) -> tokenizers.Tokenizer:
     except ValueError as error:
         raise TokenizerError(f"no JSON ({error}); expected a tokenizer.json") from error
     model = parsed.get("model") if isinstance(parsed, dict) else None
-    if not isinstance(model, dict) or model.get("type") != "BPE":
-        raise TokenizerError("JSON without a model of type BPE; expected a tokenizer.json")
+    if not isinstance(model, dict) or model.get("type") not in ("BPE", "Unigram") or "vocab" not in model:
+        raise TokenizerError("JSON without a model of type BPE or Unigram; expected a tokenizer.json")
     tokenizer = Tokenizer.from_str(tokenizer_json.decode())
     tokenizer.encode_special_tokens = True
     return tokenizer

@@ -13,7 +13,7 @@ tokens in the order they were learned, then the special tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tokenizer.sorted_counts import Counts
 
+Model = Literal["bpe", "bpe_byte_fallback", "unigram"]  # the last two: tokenizer/metaspace.py
 Pattern = Literal["llama3", "gpt2", "gpt4o"]
 Digits = Literal["1", "1-3"]
 Normalization = Literal["none", "NFC", "NFKC"]
@@ -58,18 +59,28 @@ def train(counts: Counts, options: Options) -> bytes:
 
     TokenizerError where a special token was learned as an ordinary one too.
     """
-    from tokenizers import AddedToken, models
+    from tokenizers import models
 
     tokenizer = untrained(options)
     vocab, merges = _learned(counts, options)
-    for token in options.special_tokens:
+    tokenizer.model = models.BPE(vocab=vocab, merges=merges)
+    return with_special_tokens(tokenizer, vocab, options.special_tokens)
+
+
+def with_special_tokens(
+    tokenizer: tokenizers.Tokenizer, vocab: Container[str], special_tokens: Sequence[str]
+) -> bytes:  # fmt: skip
+    """The tokenizer.json with special tokens behind the entries of its model, `vocab`; TokenizerError where one of
+    them is among those."""
+    from tokenizers import AddedToken
+
+    for token in special_tokens:
         if token in vocab:
             raise TokenizerError(
                 f"special token {token!r} was learned from the text as an ordinary token; "
                 "expected a name that the text cannot yield, such as '<|end_of_text|>'"
             )
-    tokenizer.model = models.BPE(vocab=vocab, merges=merges)
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in options.special_tokens])
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special_tokens])
     return bytes(tokenizer.to_str(), "utf-8")
 
 
@@ -111,13 +122,14 @@ def _learned(counts: Counts, options: Options) -> tuple[dict[str, int], list[tup
 
 def untrained(options: Options) -> tokenizers.Tokenizer:
     """The tokenizer but for its vocabulary and special tokens."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+    from tokenizer.normalise import normalizers_of
     from tokenizer.pretokenize import expression
 
     tokenizer = Tokenizer(models.BPE())
-    if options.normalization != "none":
-        tokenizer.normalizer = {"NFC": normalizers.NFC, "NFKC": normalizers.NFKC}[options.normalization]()
+    for normalizer in normalizers_of(options.normalization):
+        tokenizer.normalizer = normalizer
     if options.pattern == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
+from tokenizers import Tokenizer
 
 from stages.sample.build import write_sample_crawl
 from tests.e2e.dag_file import crawlmill, summary, write_dag
@@ -18,7 +20,7 @@ def test_readme_code_reads_the_shards_of_the_last_run(tmp_path: Path) -> None:
     dag = str(write_dag(tmp_path, tmp_path / "crawl", "out"))
     crawlmill("run", dag, "--in-process", "--set", "steps.vocabulary.with.vocab_size=3000")
     crawlmill("run", dag, "--in-process")
-    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    code, tiktoken_code = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     names: dict[str, object] = {}
     exec(code.replace("runs/demo", str(tmp_path / "out")), names)
     ids = names["ids"]
@@ -32,3 +34,13 @@ def test_readme_code_reads_the_shards_of_the_last_run(tmp_path: Path) -> None:
         for batch in pa.ipc.open_stream(pa.memory_map(str(path)))
     )
     assert rows == names["rows"].num_rows  # type: ignore[attr-defined]
+    _check_tiktoken(tiktoken_code, tmp_path / "out")
+
+
+def _check_tiktoken(code: str, output: Path) -> None:
+    artifact = next(s["artifact"] for s in summary(output)["steps"] if s["step"] == "vocabulary")
+    names: dict[str, Any] = {"folder": str(output / artifact)}
+    exec(code, names)
+    text = "The function returns 1234 values,\n\n  and no more: caf\u00e9."
+    expected = Tokenizer.from_file(str(output / artifact / "tokenizer.json")).encode(text).ids
+    assert names["encoding"].encode(text) == expected

@@ -37,7 +37,7 @@ def learned() -> MadeArtifact:
     """A vocabulary of 600, kept for the whole session."""
     folder = tempfile.mkdtemp(prefix="crawlmill-test-")
     corpus = documents(texts(200))
-    config = vocabulary.Config(vocab_size=600, special_tokens=("<|end_of_text|>", "<|pad|>"))
+    config = vocabulary.Config(vocab_size=600, reserved_tokens=0, special_tokens=("<|end_of_text|>", "<|pad|>"))
     inputs = {"documents": write_documents(f"{folder}/documents", [corpus])}
     return run_stage(vocabulary.vocabulary, config, inputs, f"{folder}/vocabulary")[0]
 

@@ -20,7 +20,6 @@ from pipeline.errors import DataError, FieldError
 from pipeline.schemas import ID
 from stages import vocabulary
 from stages.kernels.document_hash import id_bytes, share_of
-from stages.vocab import measuring
 from tests.stages.pack_context import MadeArtifact, Report, document_id, run_stage, write_documents
 from tests.tokenizer.corpus import texts
 from tests.tokenizer.oracle import train_with_tokenizers
@@ -61,7 +60,10 @@ def test_vocabulary_other_order_and_shards_same_files(tmp_path: Path) -> None:
     shuffled = random.Random(1).sample(CORPUS, len(CORPUS))
     one, one_report = run([CORPUS], tmp_path / "one", config())
     many, many_report = run([shuffled[:7], [], shuffled[7:300], shuffled[300:]], tmp_path / "many", config())
-    assert one.folder.list() == many.folder.list() == ["card.json", "tokenizer.json", "tokenizer_config.json"]
+    assert one.folder.list() == many.folder.list() == [
+        "card.html", "card.json", "merges.txt", "tokenizer.json", "tokenizer.tiktoken", "tokenizer.tiktoken.json",
+        "tokenizer_config.json", "vocab.json",
+    ]  # fmt: skip
     for name in one.folder.list():
         assert one.folder.read_bytes(name) == many.folder.read_bytes(name)
     assert one.manifest == many.manifest and one_report == many_report
@@ -72,7 +74,7 @@ def test_vocabulary_contract_names_the_tokenizer_and_its_special_ids(tmp_path: P
     tokenizer_json = artifact.folder.read_bytes("tokenizer.json")
     tokenizer = Tokenizer.from_str(tokenizer_json.decode())
     assert artifact.manifest["contract"] == {
-        "tokenizer_sha256": hashlib.sha256(tokenizer_json).hexdigest(), "vocab_size": 600,
+        "tokenizer_sha256": hashlib.sha256(tokenizer_json).hexdigest(), "model": "bpe", "vocab_size": 600,
         "eot_id": tokenizer.token_to_id("<|end_of_text|>"), "pad_id": tokenizer.token_to_id("<|pad|>"),
         "eot_token": "<|end_of_text|>",
     }  # fmt: skip
@@ -132,13 +134,6 @@ def test_vocabulary_card_and_report_equal_a_count_over_the_held_out(tmp_path: Pa
     assert len(report.samples["learned merges"]) == len(report.samples["longest tokens"]) == 30
 
 
-def test_vocabulary_measuring_stops_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "MEASURED_BYTES", 3000)
-    artifact, _ = run([CORPUS], tmp_path, config())
-    card = json.loads(artifact.folder.read_bytes("card.json"))
-    assert 2000 < card["held_out"]["bytes"] <= 3000
-
-
 def test_vocabulary_without_a_language_column_is_measured_as_unknown(tmp_path: Path) -> None:
     documents = write_documents(f"{tmp_path}/documents", [CORPUS])
     path = documents.folder.local_path("shards/00000.parquet")
@@ -157,11 +152,18 @@ def test_vocabulary_special_token_that_is_a_word_is_refused(tmp_path: Path) -> N
     "field, settings",
     [
         ("vocab_size", {"vocab_size": 261}),
+        ("vocab_size", {"vocab_size": 600, "reserved_tokens": 343}),
+        ("vocab_size", {"vocab_size": 357, "model": "unigram"}),
         ("min_frequency", {"min_frequency": 0}),
         ("max_token_length", {"max_token_length": 1}),
         ("special_tokens", {"special_tokens": ("<|a|>",)}),
         ("special_tokens", {"special_tokens": ("<|a|>", "<|a|>")}),
         ("special_tokens", {"special_tokens": ("<|a|>", "")}),
+        ("special_tokens", {"special_tokens": ("<|a|>", "<|reserved_3|>")}),
+        ("reserved_tokens", {"reserved_tokens": -1}),
+        ("weights", {"weights": {"en": 1, "de": 0}}),
+        ("balance", {"balance": 1.5}),
+        ("max_count_per_document", {"max_count_per_document": 0}),
         ("digits", {"pattern": "gpt2", "digits": "1"}),
         ("max_bytes", {"max_bytes": 0}),
         ("held_out", {"held_out": 1.0}),

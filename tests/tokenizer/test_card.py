@@ -20,26 +20,21 @@ def test_token_bytes_of_every_byte_symbol_decodes_as_tokenizers_does() -> None:
         assert token_bytes(symbols).decode("utf-8", "replace") == tokenizer.decode([id_])
 
 
-def test_shown_bytes_that_are_no_text_are_escaped() -> None:
-    assert card.shown(b"ab") == "ab"
-    assert card.shown(b"\xe4\xb8") == "\\xe4\\xb8"
-
-
-def test_measure_two_batches_sums_per_language_as_counted_by_hand() -> None:
-    corpus, languages = texts(20, seed=5), ["en", "zh", None, "en"] * 5
+def test_add_two_batches_sums_per_language_as_counted_by_hand() -> None:
+    corpus, languages = texts(20, seed=5), ["en", "zh", "unknown", "en"] * 5
     totals: card.Totals = {}
-    count_V = np.zeros(600, np.int64)
     for part in (slice(0, 7), slice(7, 20)):
-        card.measure(totals, count_V, encoder(True), pa.array(corpus[part]), languages[part])
+        array = pa.array(corpus[part], pa.large_string())
+        _, offsets = encoder(True).encode(array)
+        card.add(totals, languages[part], card.sizes(array), np.diff(offsets))
     tokenizer = Tokenizer.from_str(trained().decode())
-    ids = [i for text in corpus for i in tokenizer.encode(text).ids]
-    assert count_V.tolist() == np.bincount(ids, minlength=600).tolist()
     english = [t for t, language in zip(corpus, languages, strict=True) if language == "en"]
     assert totals["en"] == {
         "documents": 10, "bytes": sum(len(t.encode()) for t in english), "characters": sum(map(len, english)),
         "words": sum(len(t.split()) for t in english), "tokens": sum(len(tokenizer.encode(t).ids) for t in english),
     }  # fmt: skip
     assert set(totals) == {"en", "zh", "unknown"}
+    assert card.whole(totals)["bytes"] == sum(len(t.encode()) for t in corpus)
 
 
 def test_merge_parts_adds_up_whatever_the_order() -> None:
@@ -52,15 +47,16 @@ def test_merge_parts_adds_up_whatever_the_order() -> None:
 
 
 def test_card_of_nothing_held_out_has_no_rates() -> None:
-    described = card.card(trained(), {}, np.zeros(600, np.int64))
+    described = card.card(trained(), {}, np.zeros(600, np.int64), encoder(True))
     assert described["held_out"]["bytes_per_token"] is None
     assert described["unused_in_held_out"]["number"] == described["unused_in_held_out"]["of"] == 600 - 3 - 256
+    assert described["efficiency"]["renyi_efficiency"] is None
 
 
 def test_card_lists_longest_tokens_first_and_merges_by_rank() -> None:
     count_V = np.ones(600, np.int64)
     count_V[300] = 0
-    described = card.card(trained(), {}, count_V)
+    described = card.card(trained(), {}, count_V, encoder(True))
     lengths = [t["bytes"] for t in described["longest_tokens"]]
     assert lengths == sorted(lengths, reverse=True)
     assert [m["rank"] for m in described["first_merges"]] == list(range(30))
@@ -68,3 +64,13 @@ def test_card_lists_longest_tokens_first_and_merges_by_rank() -> None:
     first = described["first_merges"][0]
     assert tokenizer.decode([256]) == first["left"] + first["right"]
     assert described["unused_in_held_out"]["first"] == [tokenizer.decode([300])]
+
+
+def test_compared_rates_follow_from_the_totals() -> None:
+    totals = {
+        "en": {"documents": 1, "bytes": 12, "characters": 12, "words": 2, "tokens": 3},
+        "zh": {"documents": 2, "bytes": 9, "characters": 3, "words": 1, "tokens": 4},
+    }
+    found = card.compared("gpt2", "GPT-2", "a package 1", totals, np.array([1, 6], np.int64))
+    assert found["held_out"]["bytes_per_token"] == 3 and found["vocab_size"] == 2
+    assert found["languages"]["zh"]["tokens_per_character"] == 1.3333
