@@ -34,10 +34,10 @@ $(DEV_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-.peers/.installed: ../shared/peers/requirements.txt
+.peers/.installed: ../shared/peers/requirements.txt benchmarks/peers.txt
 	test -x .peers/bin/python || $(PYTHON) -m venv .peers
 	.peers/bin/pip install --quiet --upgrade pip
-	.peers/bin/pip install --quiet -r $<
+	.peers/bin/pip install --quiet $(addprefix -r ,$^)
 	touch $@
 
 # What exports are read back with. Without it `make test` skips those tests.
