@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: demo test check peers readers clean
+.PHONY: demo test check peers readers litgpt clean
 
 demo: $(STAMP)
 	$(BIN)/crawlmill run dag.yaml
@@ -47,5 +47,14 @@ $(DEV_STAMP): $(STAMP)
 	.readers/bin/pip install --quiet --no-deps -r $<
 	touch $@
 
+# The peer of benchmarks/pretrain.py.
+litgpt: .litgpt/.installed
+
+.litgpt/.installed: constraints.txt
+	test -x .litgpt/bin/python || $(PYTHON) -m venv .litgpt
+	.litgpt/bin/pip install --quiet --constraint constraints.txt torch numpy
+	.litgpt/bin/pip install --quiet litgpt==0.5.13 torch==2.13.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) .peers .readers runs
+	rm -rf $(VENV) .peers .readers .litgpt runs

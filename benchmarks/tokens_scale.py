@@ -63,7 +63,11 @@ def figures(shards: list[Path]) -> dict[str, float]:
         small = run(shards[: max(1, len(shards) // 8)], Path(name, "small"))
         whole = run(shards, Path(name, "whole"))
         pretokens = [
-            json.loads(Path(name, size, "run", _of_step(summary, "vocabulary")["artifact"], "report.json").read_text())
+            json.loads(
+                Path(
+                    name, size, "run", _of_step(summary, "vocabulary")["artifact"], "report", "vocabulary.json"
+                ).read_text()
+            )
             for size, summary in (("small", small), ("whole", whole))
         ]
     found = {}

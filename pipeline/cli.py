@@ -1,4 +1,4 @@
-"""The command line: run, plan, why, report, explain, index, export, sample, generate, verify.
+"""The command line: run, plan, why, report, explain, index, export, sample, generate, evaluate, verify.
 
 Exit 0: done. 2: the DAG or a flag is wrong, nothing ran. 1: the run failed; what was finished stays.
 `--json` prints one machine-readable object.
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli_export, cli_index
+from pipeline import cli_budget, cli_evaluate, cli_export, cli_generate, cli_index
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
@@ -27,7 +27,7 @@ from pipeline.folder_lock import locked
 from pipeline.plan import Plan, make_plan, why
 from pipeline.progress import ProgressKind, open_progress
 from pipeline.report_limits import kept_elsewhere
-from pipeline.run_file import read_run
+from pipeline.run_file import last_run
 from pipeline.run_summary import INDEX, is_current, now, read_reports, summarise, write_page, write_summary
 from pipeline.runner import Execution
 from pipeline.stage_loader import check_packages_are_ours
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--workers", type=_positive, help="tasks at a time of the local Ray; default: one per CPU")
     run.add_argument("--in-process", action="store_true", help="run every task in this process, without Ray")
     run.add_argument("--plain", action="store_true", help="plain lines instead of the live display")
-    dag_verb("plan", _plan, "Show what would run, what is fresh, and why.")
+    cli_budget.add_arguments(dag_verb("plan", _plan, "Show what would run, what is fresh, and why."))
     dag_verb("why", _why, "Show what makes a step run.").add_argument("step")
     verb(
         "report",
@@ -108,13 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("verify", _verify, "Check every file of the last run against its manifest.").add_argument("output")
     sample = verb("sample", _sample, "Write the sample crawl as WARC files.")
     sample.add_argument("folder")
-    generate = verb("generate", _generate, "Sample text from a trained model.")
-    generate.add_argument("prompt")
-    generate.add_argument("--output", default="runs/demo", help="the output folder of the run, or a model artifact")
-    generate.add_argument("--max-new-tokens", type=_positive, default=100)
-    generate.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest token")
-    generate.add_argument("--top-k", type=int, default=50, help="0: all tokens")
-    generate.add_argument("--seed", type=int, default=0)
+    cli_generate.add_arguments(verb("generate", cli_generate.run, "Continue texts with a trained model."))
+    cli_evaluate.add_arguments(verb("evaluate", cli_evaluate.run, "Measure a model's bits per byte and perplexity."))
     return parser
 
 
@@ -189,6 +184,7 @@ def _locked(output: Folder) -> contextlib.AbstractContextManager[None]:
 
 def _plan(args: argparse.Namespace) -> int:
     plan = make_plan(load_dag(args.dag, args.overrides))
+    training = cli_budget.training(plan, args)
     if args.json:
         steps = [
             {
@@ -197,7 +193,8 @@ def _plan(args: argparse.Namespace) -> int:
             }
             for name, p in plan.steps.items()
         ]  # fmt: skip
-        print(json.dumps({"steps": steps, "segments": [[s.name for s in g.chain] for g in plan.segments]}))
+        segments = [[s.name for s in g.chain] for g in plan.segments]
+        print(json.dumps({"steps": steps, "segments": segments, **({"training": training} if args.train else {})}))
         return 0
     width = max(map(len, plan.steps))
     for name, planned in plan.steps.items():
@@ -206,6 +203,8 @@ def _plan(args: argparse.Namespace) -> int:
         print("will run: " + " + ".join(step.name for step in segment.chain))
     if not plan.segments:
         print("nothing to do: every step is fresh")
+    for line in cli_budget.lines(training):
+        print(line)
     return 0
 
 
@@ -225,19 +224,8 @@ def _check_step(plan: Plan, step: str) -> None:
                        mend=close_match(step, plan.steps))  # fmt: skip
 
 
-def _last_run(output: str) -> tuple[Folder, dict[str, Any]]:
-    folder = Folder(output)
-    run = read_run(folder)
-    if run is None:
-        raise DataError(
-            "no run.json", where=folder.shown(), expected="the output folder of a run",
-            mend="Run `crawlmill run` first.",
-        )  # fmt: skip
-    return folder, run
-
-
 def _report(args: argparse.Namespace) -> int:
-    folder, run = _last_run(args.output)
+    folder, run = last_run(args.output)
     page = write_page(folder, run)
     kept = kept_elsewhere(read_reports(folder, run))
     if args.json:
@@ -250,7 +238,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    folder, _ = _last_run(args.output)
+    folder, _ = last_run(args.output)
     comparison = importlib.import_module("stages.dedup.comparison")
     fates = explain(folder, args.url, comparison, args.members)
     if args.json:
@@ -261,7 +249,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    folder, run = _last_run(args.output)
+    folder, run = last_run(args.output)
     names = dict.fromkeys(step["artifact"] for step in run["steps"] if step["artifact"])
     if not names:
         raise DataError(
@@ -286,32 +274,6 @@ def _sample(args: argparse.Namespace) -> int:
     importlib.import_module("stages.sample.build").write_sample_crawl(Path(args.folder))
     print(json.dumps({"folder": args.folder}) if args.json else f"sample crawl: {args.folder}")
     return 0
-
-
-def _generate(args: argparse.Namespace) -> int:
-    pieces = importlib.import_module("pretrain.generate").run(
-        _model_artifact(args.output), args.prompt, args.max_new_tokens, args.temperature, args.top_k, args.seed
-    )
-    if args.json:
-        print(json.dumps({"prompt": args.prompt, "text": "".join(pieces)}))
-        return 0
-    print(args.prompt, end="", flush=True)
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    print()
-    return 0
-
-
-def _model_artifact(output: str) -> str:
-    if open_artifact(Folder(output)) is not None:
-        return output
-    folder, run = _last_run(output)
-    models = [s["artifact"] for s in run["steps"] if s["produces"] == "model" and s["artifact"]]
-    if not models:
-        raise DataError(
-            "no trained model", where=output, expected="a run whose DAG has a pretrain.train step that finished"
-        )
-    return folder.join(models[-1])
 
 
 if __name__ == "__main__":

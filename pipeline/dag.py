@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline import config
 from pipeline.dag_columns import check_columns
 from pipeline.errors import DagError, FieldError, close_match
 from pipeline.http_reader import shown
-from pipeline.stage import Columns, Stage
+from pipeline.stage import Columns, Kind, Stage
 from pipeline.stage_loader import known_stages, load_stage
 from pipeline.store import is_remote
 
@@ -203,14 +203,17 @@ def _step(key: yaml.ScalarNode, node: yaml.Node, names: Sequence[str]) -> Step:
     _check_names(items, _STEP_FIELDS, what)
     uses_node = _required(items, "uses", node)
     uses = config.convert(uses_node, str, f"{what}.uses")
+    inputs_node = items["inputs"][1] if "inputs" in items else None
     stage = load_stage(uses, config.where(uses_node))
+    given = _given(stage, inputs_node, what)
+    stage = _with_listed_ports(stage, given)
     settings = items["with"][1] if "with" in items else None
     step = Step(
         name=key.value,
         uses=uses,
         stage=stage,
         config=config.build(stage.config, settings, f"{what}.with", where),
-        inputs=_inputs(stage, items["inputs"][1] if "inputs" in items else None, what, where, names),
+        inputs=_inputs(stage, given, what, config.where(inputs_node) if inputs_node is not None else where, names),
         keep=config.convert(items["keep"][1], bool, f"{what}.keep") if "keep" in items else False,
         annotate=_annotate(stage, uses, items["annotate"][1], what) if "annotate" in items else False,
         where=where,
@@ -238,39 +241,68 @@ def _annotate(stage: Stage, uses: str, node: yaml.Node, what: str) -> bool:
     return wanted
 
 
-def _inputs(stage: Stage, node: yaml.Node | None, what: str, where: str, names: Sequence[str]) -> dict[str, str]:
-    """Port -> step. A plain name stands for the first port."""
+def _given(stage: Stage, node: yaml.Node | None, what: str) -> dict[str, yaml.Node]:
+    """Port -> the node that names its step. A plain name stands for the first port; of a list each step has a port."""
     ports = list(stage.ports)
-    given: dict[str, str] = {}
-    places: dict[str, yaml.Node] = {}
     if isinstance(node, yaml.ScalarNode) and ports:
-        given[ports[0]] = node.value
-        places = {ports[0]: node}
-    else:
-        items = config.mapping_items(node, f"{what}.inputs") if node is not None else []
-        given = {k.value: config.convert(v, str, f"{what}.inputs.{k.value}") for k, v in items}
-        places = {k.value: v for k, v in items}
-    for port, step in given.items():
-        if port not in ports:
+        return {ports[0]: node}
+    given: dict[str, yaml.Node] = {}
+    for key, value in config.mapping_items(node, f"{what}.inputs") if node is not None else []:
+        if key.value not in ports:
             expected = f"one of {', '.join(ports)}" if ports else "no inputs: this stage takes none"
             raise DagError(
-                f"unknown input {port!r} of {what}",
-                where=config.where(places[port]),
-                expected=expected,
-                mend=close_match(port, ports),
+                f"unknown input {key.value!r} of {what}", where=config.where(value), expected=expected,
+                mend=close_match(key.value, ports),
+            )  # fmt: skip
+        is_list = key.value in stage.list_ports and isinstance(value, yaml.SequenceNode)
+        given |= _listed(key.value, value, what) if is_list else {key.value: value}
+    return given
+
+
+def _listed(port: str, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+    """`{port}.{step}` -> the node of each step of a list."""
+    listed: dict[str, yaml.Node] = {}
+    for i, child in enumerate(node.value):
+        name = f"{port}.{config.convert(child, str, f'{what}.inputs.{port}[{i}]')}"
+        if name in listed:
+            raise DagError(
+                f"{what}.inputs.{port} names {child.value!r} twice",
+                where=config.where(child),
+                expected="each step once",
             )
+        listed[name] = child
+    if not listed:
+        raise DagError(f"{what}.inputs.{port} is an empty list", where=config.where(node), expected="at least one step")
+    return listed
+
+
+def _with_listed_ports(stage: Stage, given: Mapping[str, yaml.Node]) -> Stage:
+    """The stage with a port for each step of a list, in place of the port the list is given at."""
+    ports: dict[str, Kind] = {}
+    for port, kind in stage.ports.items():
+        listed = [name for name in given if name.startswith(f"{port}.")]
+        ports |= dict.fromkeys(listed or [port], kind)
+    return replace(stage, ports=ports)
+
+
+def _inputs(
+    stage: Stage, nodes: Mapping[str, yaml.Node], what: str, where: str, names: Sequence[str]
+) -> dict[str, str]:
+    """Port -> step, in the order of the stage's ports."""
+    given = {port: config.convert(node, str, f"{what}.inputs.{port}") for port, node in nodes.items()}
+    for port, step in given.items():
         if step not in names:
             raise DagError(
-                f"input {port!r} of {what} names no step: {step!r}", where=config.where(places[port]),
+                f"input {port!r} of {what} names no step: {step!r}", where=config.where(nodes[port]),
                 expected=f"one of {', '.join(names)}", mend=close_match(step, names),
             )  # fmt: skip
-    missing = [p for p in ports if p not in given and p not in stage.optional_ports]
+    missing = [p for p in stage.ports if p not in given and p not in stage.optional_ports]
     if missing:
         raise DagError(
-            f"{what} lacks the input {missing[0]!r}", where=config.where(node) if node is not None else where,
+            f"{what} lacks the input {missing[0]!r}", where=where,
             expected=f"inputs: {{{missing[0]}: STEP}}, a step that makes {stage.ports[missing[0]]}",
         )  # fmt: skip
-    return {p: given[p] for p in ports if p in given}
+    return {p: given[p] for p in stage.ports if p in given}
 
 
 def _resources(node: yaml.Node, names: Sequence[str]) -> dict[str, Resources]:

@@ -24,7 +24,7 @@ IN_FLIGHT_PER_CPU = 2
 NOTICES = "crawlmill-preparations"  # the actor's name, in the namespace that every driver has for itself
 NOTICES_EVERY_S = 1.0
 _OBJECT_STORE_BYTES = 128 << 20  # holds task descriptions and small results only
-_EXCLUDES = [".venv", ".peers", ".readers", "runs", ".git", "*.parquet", "*.arrow", "*.warc*", "__pycache__"]
+_EXCLUDES = [".venv", ".peers", ".readers", ".litgpt", "runs", ".git", "*.parquet", "*.arrow", "*.warc*", "__pycache__"]
 
 
 class RayBackend:

@@ -34,6 +34,18 @@ def read_run(output: Folder) -> dict[str, Any] | None:
     return result
 
 
+def last_run(output: str) -> tuple[Folder, dict[str, Any]]:
+    """The output folder and its last run's summary; DataError before the first run."""
+    folder = Folder(output)
+    run = read_run(folder)
+    if run is None:
+        raise DataError(
+            "no run.json", where=folder.shown(), expected="the output folder of a run",
+            mend="Run `crawlmill run` first.",
+        )  # fmt: skip
+    return folder, run
+
+
 def _damaged(output: Folder, problem: str) -> DataError:
     return DataError(
         f"a damaged run.json ({problem})", where=output.shown(RUN_JSON), expected="the JSON crawlmill wrote",

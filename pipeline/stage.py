@@ -266,11 +266,12 @@ class Outside:
 class Stage:
     """A stage's declaration. `version` goes up whenever the same input would give other bytes than before.
 
-    `ports` names the inputs with the kind of artifact each takes; the first one is the main one. `reads` are columns of
-    the main input the stage needs, `adds` the ones it adds or rewrites, `removes` the ones it takes away. `files` lists
-    the locations (besides the shards of a source) whose content the result depends on. `measures` names what a verdict
-    measures, all of it and nothing else; None where a step of the stage cannot be annotated (pipeline/annotation.py).
-    `outside` says what there is outside, given the config and the fingerprint of each input.
+    `ports` names the inputs with the kind of artifact each takes, the main one first. A port of `list_ports` takes a
+    step or a list of steps, each an input of its own named `{port}.{step}` (see `at_port`). `reads` are columns of the
+    main input the stage needs, `adds` the ones it adds or rewrites, `removes` the ones it takes away. `files` lists the
+    locations (besides a source's shards) whose content the result depends on. `measures` names all that a verdict
+    measures; None where a step cannot be annotated (pipeline/annotation.py). `outside` says what there is outside,
+    given the config and each input's fingerprint.
     """
 
     kind: Literal["source", "narrow", "wide"]
@@ -288,6 +289,12 @@ class Stage:
     check_inputs: CheckInputs
     check_columns: CheckColumns
     outside: OutsideOf
+    list_ports: frozenset[str] = frozenset()
+
+
+def at_port(inputs: Mapping[str, InputArtifact], port: str) -> list[InputArtifact]:
+    """The artifacts at a list port, in the file's order."""
+    return [artifact for name, artifact in inputs.items() if name.partition(".")[0] == port]
 
 
 def _config_of(function: Callable[..., Any]) -> type:
@@ -376,19 +383,18 @@ def wide(
     removes: Names = (),
     files: Callable[[Any], Sequence[str]] = _no_files,
     outside: OutsideOf = _nothing_outside,
+    list_ports: Names = (),
+    check_inputs: CheckInputs = _any_inputs,
 ) -> Callable[[Callable[[Any, WideContext], Mapping[str, JSON]]], Stage]:
-    """Mark `function(cfg, ctx) -> contract` as the module's stage.
-
-    It writes its files under `ctx.output`; what it returns (JSON) is kept as `contract` in the manifest, for those who
-    read the artifact (a tokens artifact: which tokenizer, dtype, length, eot id).
-    """
+    """Mark `function(cfg, ctx) -> contract` as the module's stage. It writes its files under `ctx.output`; what it
+    returns (JSON) becomes the manifest's `contract`, for readers of the artifact (of tokens: length, eot id, ...)."""
 
     def mark(function: Callable[[Any, WideContext], Mapping[str, JSON]]) -> Stage:
         return Stage(
             kind="wide", version=version, function=function, config=_config_of(function), ports=ports,
             optional_ports=frozenset(), produces=produces, reads=_names(reads), adds=_columns(adds or {}),
-            removes=removes, files=files, measures=None, check_inputs=_any_inputs, check_columns=_any_columns,
-            outside=outside,
+            removes=removes, files=files, measures=None, check_inputs=check_inputs, check_columns=_any_columns,
+            outside=outside, list_ports=frozenset(list_ports),
         )  # fmt: skip
 
     return mark

@@ -1,35 +1,35 @@
-"""Checkpoints a run resumes from exactly: weights, optimiser moments, random state, step, rows consumed.
+"""Checkpoints a run resumes from exactly: tensors of model and optimiser, random state, step, rows consumed.
 
-Reads/Writes: `{folder}/step-00000020/`: shards and metadata of torch.distributed.checkpoint, and `checkpoint.json` with
-        the xxh3 of each of these files. It is written beside, as `step-00000020.tmp`, and renamed when whole
-Cost:   12 bytes per parameter, split over the ranks; rank 0 reads all of it once more for the hashes
+Reads/Writes: `{folder}/step-00000020/`: shards and metadata of torch.distributed.checkpoint, and `checkpoint.json`, see
+        pretrain.checkpoint_files. It is written beside, as `step-00000020.tmp`, and renamed when whole
+Cost:   12 bytes per parameter with AdamW, split over the ranks: copied in memory while training waits, then written
+        while it goes on; rank 0 reads all of it once more for the hashes
 Source: torch.distributed.checkpoint (DCP)
 
 All saved values are tensors, so no object is unpickled from the shards; DCP's own `.metadata` is a pickle, read only
-after its hash was found right. The folder is scratch of the run that wrote it, on a file system all ranks see.
+after its hash was found right. The folder is scratch of the run that wrote it, on a file system all ranks see. Any
+number of ranks reads what any other wrote: DCP finds the pieces a rank's shards need.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import xxhash
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 
-from pretrain.model import Transformer
+from pipeline.errors import RunError
+from pretrain import checkpoint_files
+from pretrain.checkpoint_files import UNFINISHED, Ranks, Record, Run
 
-logger = logging.getLogger(__name__)
-RECORD = "checkpoint.json"
-HASH_CHUNK_BYTES = 1 << 22
+State = Mapping[str, Mapping[str, Tensor]]  # tensors of the model, of the optimiser, ..., by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,107 +40,81 @@ class Progress:
     rows_consumed: int = 0
 
 
-def save(
-    folder: Path, model: Transformer, optimizer: torch.optim.AdamW, progress: Progress, run_id: str, keep: int
-) -> None:
-    """Write a checkpoint; all ranks call it together. Only the last `keep` stay. `run_id` names the run's settings."""
-    final = folder / f"step-{progress.step:08d}"
-    temporary = final.with_suffix(".tmp")
-    if dist.get_rank() == 0:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    dist.barrier()
-    dcp.save(_state(model, optimizer), checkpoint_id=temporary)
-    dist.barrier()
-    if dist.get_rank() == 0:
-        record = {
-            "format": 1, "run_id": run_id, "step": progress.step, "rows_consumed": progress.rows_consumed,
-            "files": {p.name: _hash(p) for p in sorted(temporary.iterdir())},
-        }  # fmt: skip
-        (temporary / RECORD).write_text(json.dumps(record))
-        os.replace(temporary, final)
-        for old in _finished(folder)[:-keep]:
-            shutil.rmtree(old)
-    dist.barrier()
+class Checkpoints:
+    """A run's checkpoints. All ranks call the same methods in the same order."""
+
+    def __init__(self, folder: Path, run: Run, keep_last: int, keep_best: int = 0) -> None:
+        self.folder, self.run, self.keep_last, self.keep_best = folder, run, keep_last, keep_best
+        self.ranks: list[Ranks] = [run.ranks]  # what the tensors were computed with
+        # its own, on the CPU: what is written in the background must not mix with what a step sends
+        self._group = dist.new_group(backend="gloo")
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
+
+    def restore(self, state: State, last_step: int | None = None) -> Progress:
+        """Load the newest whole checkpoint (none after `last_step`) into the tensors and the random state.
+
+        A damaged one is passed over for the one before, see `checkpoint_files.newest_whole`. Progress() where none is
+        left. The random state stays as it is where the number of ranks was another.
+        """
+        self.wait()
+        found: list[Record | RunError | None] = [None]
+        if dist.get_rank() == 0:
+            checkpoint_files.clear_unfinished(self.folder)
+            try:
+                found = [checkpoint_files.newest_whole(self.folder, self.run, last_step)]
+            except RunError as error:
+                found = [error]  # every rank raises it; one alone would leave the others waiting
+        dist.broadcast_object_list(found)
+        record = found[0]
+        if isinstance(record, RunError):
+            raise record
+        if record is None:
+            return Progress()
+        same_ranks = record.ranks[-1] == self.run.ranks
+        loaded = _with_random_state(state) if same_ranks else dict(state)
+        dcp.load(loaded, checkpoint_id=self.folder / record.name)
+        if same_ranks:
+            torch.set_rng_state(loaded["random"][str(dist.get_rank())])
+        self.ranks = [*record.ranks, *([] if same_ranks else [self.run.ranks])]
+        return Progress(step=record.step, rows_consumed=record.rows_consumed)
+
+    def save(self, state: State, progress: Progress, validation_loss: float | None = None) -> None:
+        """Copy the tensors, and write the copy while training goes on. Waits for the checkpoint before."""
+        self.wait()
+        record = Record(
+            run_id=self.run.run_id, ranks=self.ranks, validation_loss=validation_loss, **asdict(progress)
+        )  # fmt: skip
+        temporary = self.folder / (record.name + UNFINISHED)
+        written = dcp.async_save(_with_random_state(state), checkpoint_id=temporary, process_group=self._group)
+        assert isinstance(written, Future)
+        self._writing = self._thread.submit(self._finish, written, record)
+
+    def _finish(self, written: Future[Any], record: Record) -> None:
+        written.result()  # on rank 0: every rank has written its part
+        if dist.get_rank() == 0:
+            checkpoint_files.finish(self.folder, record)
+            checkpoint_files.prune(self.folder, self.keep_last, self.keep_best)
+
+    def wait(self) -> None:
+        """Until what is being written is in its place. RunError where it could not be written."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        try:
+            writing.result()
+        except (CheckpointException, OSError) as error:
+            raise RunError(
+                f"a checkpoint could not be written: {error}", where=str(self.folder),
+                mend="Free space there, and run it again: it continues at the last whole checkpoint.",
+            ) from error  # fmt: skip
+
+    def close(self) -> None:
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
 
 
-def restore(folder: Path, model: Transformer, optimizer: torch.optim.AdamW, run_id: str) -> Progress:
-    """Load the newest whole checkpoint of `run_id` into model, optimiser and random state; all ranks call it together.
-
-    A damaged one is passed over for the one before, see `newest_whole`. Progress() where none is left.
-    """
-    chosen: list[tuple[str, int, int] | None] = [None]
-    if dist.get_rank() == 0:
-        chosen = [newest_whole(folder, run_id)]
-    dist.broadcast_object_list(chosen)
-    if chosen[0] is None:
-        return Progress()
-    name, step, rows_consumed = chosen[0]
-    for parameter in model.parameters():
-        optimizer.state[parameter] = {
-            "step": torch.zeros(()),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-    state = _state(model, optimizer)
-    dcp.load(state, checkpoint_id=folder / name)
-    torch.set_rng_state(state["random"][str(dist.get_rank())])
-    return Progress(step=step, rows_consumed=rows_consumed)
-
-
-def _state(model: Transformer, optimizer: torch.optim.AdamW) -> dict[str, dict[str, Any]]:
-    """Tensors by name, sharing memory with model and optimiser, so that loading into them restores both."""
-    weights: dict[str, Tensor] = {}
-    moments: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        weights[name] = parameter.detach()
-        for key, value in optimizer.state[parameter].items():
-            moments[f"{name}.{key}"] = value
-    return {"model": weights, "optimizer": moments, "random": {str(dist.get_rank()): torch.get_rng_state()}}
-
-
-def newest_whole(folder: Path, run_id: str) -> tuple[str, int, int] | None:
-    """Name, step and rows consumed of the newest usable checkpoint; damaged ones after it are logged and deleted."""
-    damaged = False
-    for path in reversed(_finished(folder)):
-        fault, record = _examine(path, run_id)
-        if not fault:
-            if damaged:
-                logger.warning("resuming from the checkpoint before: %s", path)
-            return path.name, record["step"], record["rows_consumed"]
-        damaged = True
-        logger.warning("CHECKPOINT NOT USABLE, deleted: %s: %s", path, fault)
-        shutil.rmtree(path)
-    if damaged:
-        logger.warning("no usable checkpoint is left in %s: training starts again from step 0", folder)
-    return None
-
-
-def _examine(path: Path, run_id: str) -> tuple[str, dict[str, Any]]:
-    """What is wrong with a checkpoint (empty where nothing is), and its record."""
-    try:
-        record = json.loads((path / RECORD).read_text())
-        files = record["files"].items()
-        found = {name: _hash(path / name) for name, _ in files}
-        same_run = record["run_id"] == run_id
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}", {}
-    if not same_run:
-        return f"it is of run {record['run_id']}, this is run {run_id}", {}
-    for name, expected in files:
-        if found[name] != expected:
-            return f"{name} has xxh3 {found[name]}, expected {expected}", {}
-    return "", record
-
-
-def _finished(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("step-*") if p.suffix != ".tmp")
-
-
-def _hash(path: Path) -> str:
-    digest = xxhash.xxh3_64()
-    with path.open("rb") as file:
-        while chunk := file.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _with_random_state(state: State) -> dict[str, Mapping[str, Tensor]]:
+    return {**state, "random": {str(dist.get_rank()): torch.get_rng_state()}}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +35,20 @@ def agreed(chunks: InputArtifact, vocabulary: InputArtifact) -> Mapping[str, Any
                 mend=f"Give the step that packed them and this one the same vocabulary ({vocabulary.folder.location}).",
             )  # fmt: skip
     return tokens
+
+
+def agreed_by_all(chunks: Sequence[InputArtifact], vocabulary: InputArtifact) -> Mapping[str, Any]:
+    """The contract of several tokens artifacts. DataError where their rows are not alike."""
+    first, *others = [agreed(each, vocabulary) for each in chunks]
+    for artifact, tokens in zip(chunks[1:], others, strict=True):
+        for name in ("length", "dtype"):
+            if tokens[name] != first[name]:
+                raise DataError(
+                    f"{_name(artifact)} was packed with {name} {tokens[name]}, {_name(chunks[0])} with {first[name]}",
+                    where=artifact.folder.location, expected=f"the same {name} in all chunks",
+                    mend="Give the steps that packed them the same settings.",
+                )  # fmt: skip
+    return first
 
 
 def check_shard(path: str, schema: pa.Schema, tokens: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from pipeline.errors import DataError, StoreError
 from pipeline.schemas import tokens_schema
 from pretrain import contract
+from pretrain.draws import splitmix64
 
 NUM_ROUNDS = 6  # four make it a strong permutation; six mix small ranges well too
 
@@ -167,20 +168,13 @@ def permuted(index_N: np.ndarray, num_rows: int, seed: int, epoch: int) -> np.nd
 
 def _round_keys(seed: int, epoch: int) -> np.ndarray:
     words = np.array([seed, epoch], np.uint64)
-    start = _splitmix64(_splitmix64(words[:1]) ^ words[1:])
-    return _splitmix64(start + np.arange(NUM_ROUNDS, dtype=np.uint64))
+    start = splitmix64(splitmix64(words[:1]) ^ words[1:])
+    return splitmix64(start + np.arange(NUM_ROUNDS, dtype=np.uint64))
 
 
 def _feistel(value_N: np.ndarray, half_bits: np.uint64, keys: np.ndarray) -> np.ndarray:
     low_mask = (np.uint64(1) << half_bits) - np.uint64(1)
     high, low = value_N >> half_bits, value_N & low_mask
     for key in keys:
-        high, low = low, high ^ (_splitmix64(low ^ key) & low_mask)
+        high, low = low, high ^ (splitmix64(low ^ key) & low_mask)
     return (high << half_bits) | low
-
-
-def _splitmix64(value: np.ndarray) -> np.ndarray:
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))

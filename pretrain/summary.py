@@ -9,19 +9,24 @@ Source: bits per byte: total loss of the targets in bits over the bytes these to
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
+from tokenizers import Tokenizer
+from torch import nn
 
 from pipeline.stage import StepReportWriter
-from pretrain import data, generate, loop, objectives
+from pretrain import batches, data, generate, inspection
+from pretrain.batches import Reader
 from pretrain.config import Config
+from pretrain.example import IGNORED
+from pretrain.segment_losses import token_losses
+from pretrain.token_bytes import token_bytes
 
+MAX_EXAMPLES = 4
 TEMPERATURE, TOP_K = 0.8, 50  # of the samples: usual values that keep a small model's text varied and on its words
 
 
@@ -53,36 +58,54 @@ def _means_between(steps: Sequence[Mapping[str, Any]], points: Sequence[int]) ->
 
 
 def write_figures(
-    report: StepReportWriter, cfg: Config, records: Sequence[Mapping[str, Any]], train: data.Rows, num_parameters: int
+    report: StepReportWriter, cfg: Config, records: Sequence[Mapping[str, Any]], reader: Reader, num_parameters: int
 ) -> None:
     steps = [r for r in records if "loss" in r]
     measured = [r["validation_loss"] for r in records if "validation_loss" in r]
     report.figure("parameters", num_parameters)
     report.figure("steps", len(steps))
     report.figure("tokens_predicted", sum(r["num_targets"] for r in steps))
-    report.figure("epochs", round(cfg.num_steps * cfg.batch_rows / train.num_rows, 4))
+    report.figure("epochs", round(cfg.num_steps * cfg.batch_rows / reader.train.num_rows, 4))
     report.figure("final_train_loss", steps[-1]["loss"])
     if measured:
         report.figure("final_validation_loss", measured[-1])
 
 
-def bits_per_byte(loss: float, rows: data.Rows, cfg: Config, tokenizer: bytes) -> float:
+def write_sources(report: StepReportWriter, reader: Reader, records: Sequence[Mapping[str, Any]]) -> None:
+    """Where there are several: how many rows each gave, and how often each was read."""
+    if len(reader.mixture.sources) > 1:
+        num_rows = sum("loss" in r for r in records) * reader.config.batch_rows
+        report.sample("sources", reader.mixture.summary(num_rows))
+
+
+def bits_per_byte(loss: float, reader: Reader, tokenizer: bytes) -> float:
     """The validation `loss` (nats per token) as bits per byte of UTF-8. Special tokens stand for no bytes."""
-    _, target_BT = loop.read_with_targets(rows, loop.validation_rows(rows, cfg))
-    target_N = target_BT[target_BT != objectives.IGNORED].numpy()
-    num_bytes = int(token_bytes(tokenizer, rows.vocab_size)[target_N].sum())
-    return loss * len(target_N) / math.log(2) / max(1, num_bytes)
+    targets = [m.example.target_BT[m.example.target_BT != IGNORED].numpy() for m in reader.validation_batches((0, 1))]
+    size_V = token_bytes(tokenizer, reader.validation.vocab_size)
+    num_bytes = sum(int(size_V[target_N].sum()) for target_N in targets)
+    return loss * sum(map(len, targets)) / math.log(2) / max(1, num_bytes)
 
 
-def token_bytes(tokenizer: bytes, vocab_size: int) -> np.ndarray:
-    """Int64 [V]: the bytes each token of a byte-level vocabulary stands for; one character is one byte there."""
-    fields = json.loads(tokenizer)
-    special = {added["id"] for added in fields.get("added_tokens", ()) if added["special"]}
-    sizes = np.zeros(vocab_size, np.int64)
-    for text, id in fields["model"]["vocab"].items():
-        if id not in special:
-            sizes[id] = len(text)
-    return sizes
+@torch.no_grad()
+def model_bits_per_byte(model: nn.Module, reader: Reader, tokenizer: bytes) -> float:
+    """Of any causal model on the validation rows."""
+    loss, count = 0.0, 0
+    for microbatch in reader.validation_batches((0, 1)):
+        example = microbatch.example
+        logits_BTV = model(example.ids_BT, example.segment_BT, example.position_BT)
+        loss += token_losses(logits_BTV, example.target_BT).sum().item()
+        count += microbatch.num_targets
+    return bits_per_byte(loss / max(1, count), reader, tokenizer)
+
+
+def inputs_and_targets(reader: Reader, tokenizer: bytes, rows: data.Rows) -> list[dict[str, str]]:
+    """The first segments of a row as the objective made them."""
+    read = Tokenizer.from_buffer(tokenizer)
+    row_N = data.rows_at(0, 1, rows.num_rows, reader.config.seed)
+    example = batches.make_example(reader.config, data.read_batch(rows, row_N), row_N, reader.special)
+    return inspection.describe(example, lambda ids: str(read.decode(list(ids), skip_special_tokens=False)))[
+        :MAX_EXAMPLES
+    ]
 
 
 def samples(generator: generate.Generator, rows: data.Rows, cfg: Config) -> list[dict[str, str]]:

@@ -1,8 +1,9 @@
 """Pretraining as a stage: token shards in, a Hugging Face model out.
 
-Reads:  a tokens artifact (`shards/train-*.arrow`, `shards/validation-*.arrow`) and its vocabulary's `tokenizer.json`
-Writes: `model/` (config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json) and
-        `loss.jsonl` (step, loss, lr, grad_norm, num_targets, at times validation_loss). Checkpoints stay in scratch
+Reads:  tokens artifacts (`shards/train-*.arrow`, `shards/validation-*.arrow`) and their vocabulary's `tokenizer.json`
+Writes: `model/` (config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json),
+        `loss.jsonl` (step, loss, lr, grad_norm, num_targets, at times validation_loss and what the guard says), where
+        there were any `spikes/`. Checkpoints stay in scratch; figures of time lie beside the artifacts
 Cost:   about 6 * parameters * tokens floating point operations; the demo takes about a minute on two cores
 Source: see pretrain.model, pretrain.optim and pretrain.config
 
@@ -13,54 +14,72 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import CrawlmillError, DataError, RunError
-from pipeline.stage import JSON, InputArtifact, WideContext, wide
+from pipeline.errors import CrawlmillError, FieldError, RunError
+from pipeline.stage import JSON, InputArtifact, WideContext, at_port, wide
 from pretrain import contract
 from pretrain.config import Config
+from pretrain.provenance import source_of
+from pretrain.run_config import ParallelConfig
 from pretrain.scratch import read_use
 
 if TYPE_CHECKING:
-    from pretrain.loop import Job
+    from ray.train import ScalingConfig
+
+    from pretrain.job import Job
 
 MAX_RESTARTS = 3  # of the group of ranks within one run, on Ray; each continues at the last checkpoint
+RESIZE_EVERY_S = 60.0  # an elastic group looks as often whether the cluster has room for more ranks
 SPLITS = ("train", "validation")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-@wide(version=1, ports={"chunks": "tokens", "vocabulary": "vocabulary"}, produces="model")
+def _check_sources(cfg: Config, ports: Sequence[str]) -> None:
+    named = [port.partition(".")[2] for port in ports if port.startswith("chunks.")]
+    unknown = [name for name in cfg.data.weights if name not in named]
+    if unknown:
+        raise FieldError(
+            "data", f"weights of {', '.join(unknown)}", f"names of several chunks: {', '.join(named) or '-'}"
+        )
+
+
+@wide(
+    version=2, ports={"chunks": "tokens", "vocabulary": "vocabulary"}, list_ports=("chunks",),
+    check_inputs=_check_sources, produces="model",
+)  # fmt: skip
 def train(cfg: Config, ctx: WideContext) -> Mapping[str, JSON]:
     """Train, export, check, report. DataError where chunks and vocabulary do not belong together."""
-    tokens = contract.agreed(ctx.inputs["chunks"], ctx.inputs["vocabulary"])
+    from pretrain import finish
+
+    tokens = contract.agreed_by_all(at_port(ctx.inputs, "chunks"), ctx.inputs["vocabulary"])
     tokenizer = contract.tokenizer(ctx.inputs["vocabulary"])
-    job = plan_job(cfg, ctx, tokens)
+    job = plan_job(cfg, ctx, tokens, tokenizer)
     launch(job)
     for use in read_use(Path(job.work), cfg.parallel.world_size):
         ctx.add_use(use["cpu_s"], use["peak_memory_bytes"])
-    num_parameters = _finish(job, ctx, tokens, tokenizer)
+    num_parameters = finish.finish(job, ctx, tokens, tokenizer)
     kept = ("tokenizer_sha256", "vocab_size", "length", "eot_id", "bos_id", "pad_id")
     return {**{name: tokens.get(name) for name in kept}, "num_parameters": num_parameters}
 
 
-def plan_job(cfg: Config, ctx: WideContext, tokens: Mapping[str, Any]) -> Job:
+def plan_job(cfg: Config, ctx: WideContext, tokens: Mapping[str, Any], tokenizer: bytes) -> Job:
     """What the ranks are given. DataError where there are no rows to train on."""
-    from pretrain import data, loop
+    from pretrain import batches, metrics
+    from pretrain.job import TOKENIZER, Job
 
-    train_shards, validation_shards = (_shards(ctx.inputs["chunks"], split) for split in SPLITS)
-    rows = data.open_rows(train_shards, tokens)
-    data.open_rows(validation_shards, tokens)
-    if not rows.num_rows:
-        raise DataError(
-            "no training rows", where=ctx.inputs["chunks"].folder.location, expected="rows in shards/train-*.arrow",
-            mend="Give the steps before it more documents.",
-        )  # fmt: skip
-    return loop.Job(
-        config=cfg, tokens=tokens, train_shards=train_shards, validation_shards=validation_shards,
-        work=str(ctx.work.local_path().absolute()),
+    chunks = at_port(ctx.inputs, "chunks")
+    train, validation = (tuple(source_of(each, _shards(each, split)) for each in chunks) for split in SPLITS)
+    ctx.work.write_bytes(TOKENIZER, tokenizer)
+    job = Job(
+        config=cfg, tokens=tokens, sources=train, validation_sources=validation,
+        work=str(ctx.work.local_path().absolute()), metrics=str(metrics.folder(ctx.output)),
+        exact=not cfg.parallel.is_elastic,
     )  # fmt: skip
+    batches.open_reader(job)
+    return job
 
 
 def _shards(chunks: InputArtifact, split: str) -> tuple[str, ...]:
@@ -72,10 +91,12 @@ def launch(job: Job) -> None:
     """Run the ranks to the end. RunError where they failed more often than they are restarted."""
     import ray
 
-    from pretrain import checkpoint, scratch
+    from pretrain import checkpoint_files, scratch
+    from pretrain import job as job_file
 
     with scratch.only_run(Path(job.work)):  # here and not on a rank alone: its log may be on another machine
-        checkpoint.newest_whole(Path(job.work) / "checkpoints", job.run_id)
+        checkpoint_files.newest_whole(job.checkpoints, job.run(job.config.parallel.world_size))
+        job_file.write(job, Path(job.work) / "job.json")
     if ray.is_initialized():
         _launch_on_ray(job)
     else:
@@ -84,9 +105,11 @@ def launch(job: Job) -> None:
 
 def _launch_on_ray(job: Job) -> None:
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from pretrain.parallelize import backend
 
     world_size = job.config.parallel.world_size
     num_cpus = min(1.0, ray.cluster_resources().get("CPU", 1.0) / world_size)
@@ -94,19 +117,33 @@ def _launch_on_ray(job: Job) -> None:
     trainer = TorchTrainer(
         _ray_rank,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=world_size, resources_per_worker={"CPU": int(num_cpus * 100) / 100}),
+        scaling_config=_scaling(job.config.parallel, int(num_cpus * 100) / 100),
         run_config=RunConfig(
             name="train", storage_path=os.path.join(job.work, "ray"),
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             worker_runtime_env={"env_vars": environment},
         ),
-        torch_config=TorchConfig(backend="gloo"),
+        torch_config=TorchConfig(backend=backend()),
     )  # fmt: skip
     try:
         trainer.fit()
     except TrainingFailedError as error:
         causes = list(getattr(error, "worker_failures", {}).values())
         raise _failed(causes[0] if causes else error, job) from error
+
+
+def _scaling(parallel: ParallelConfig, num_cpus: float) -> ScalingConfig:
+    """Each rank has a GPU where the cluster has any. An elastic group takes a whole CPU per rank: as many as there are
+    CPUs; one of a fixed size shares them where they are fewer."""
+    import ray
+    from ray.train import ScalingConfig
+
+    num_workers = (parallel.min_workers, parallel.world_size) if parallel.is_elastic else parallel.world_size
+    return ScalingConfig(
+        num_workers=num_workers, use_gpu=ray.cluster_resources().get("GPU", 0) > 0,
+        resources_per_worker={"CPU": 1.0 if parallel.is_elastic else num_cpus},
+        elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
+    )  # fmt: skip
 
 
 def _ray_rank(config: dict[str, Any]) -> None:
@@ -120,19 +157,24 @@ def _launch_processes(job: Job) -> None:
 
     _rendezvous(job).unlink(missing_ok=True)
     try:
+        # spawned, not forked from a server: these end when this process is killed
         mp.spawn(_process_rank, args=(job,), nprocs=job.config.parallel.world_size)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
         raise _failed(error, job) from error
 
 
 def _process_rank(rank: int, job: Job) -> None:
+    import torch
     import torch.distributed as dist
 
     from pretrain.loop import run_rank
+    from pretrain.parallelize import backend
 
     os.environ.update(loopback())
+    if torch.cuda.is_available():
+        torch.cuda.set_device(rank)
     address = f"file://{_rendezvous(job)}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=job.config.parallel.world_size)
+    dist.init_process_group(backend(), init_method=address, rank=rank, world_size=job.config.parallel.world_size)
     run_rank(job)
     dist.destroy_process_group()
 
@@ -154,35 +196,3 @@ def _failed(error: BaseException, job: Job) -> CrawlmillError:
         f"training failed: {str(error).strip()}", where=job.work,
         mend="Run it again: it continues at the last checkpoint.",
     )  # fmt: skip
-
-
-def _finish(job: Job, ctx: WideContext, tokens: Mapping[str, Any], tokenizer: bytes) -> int:
-    """Export, check and report; returns the number of parameters."""
-    import safetensors.torch
-
-    from pipeline.store import Folder
-    from pretrain import data, export, generate, loop, scratch, summary
-
-    cfg, work = job.config, Path(job.work)
-    weights = safetensors.torch.load_file(work / "weights.safetensors")
-    records = scratch.read_log(work / "loss.jsonl")
-    train_rows = data.open_rows(job.train_shards, job.tokens)
-    validation_rows = data.open_rows(job.validation_shards, job.tokens)
-    shown = validation_rows if validation_rows.num_rows else train_rows
-    num_parameters = sum(tensor.numel() for tensor in weights.values())
-    with summary.one_thread():
-        export.write(work / "export", weights, loop.model_shape(cfg, job.vocab_size), tokens, tokenizer)
-        difference = export.check(work / "export", data.read_batch(shown, data.rows_at(0, 1, 1, 0)).ids_BT[0])
-        generated = summary.samples(generate.load(Folder(str(work / "export"))), shown, cfg)
-    for path in sorted((work / "export").iterdir()):
-        ctx.output.write_bytes(f"model/{path.name}", path.read_bytes())
-    ctx.output.write_bytes("loss.jsonl", (work / "loss.jsonl").read_bytes())
-    summary.write_curves(ctx.report, records)
-    summary.write_figures(ctx.report, cfg, records, train_rows, num_parameters)
-    if "validation_loss" in records[-1]:
-        loss = records[-1]["validation_loss"]
-        ctx.report.figure("validation_bits_per_byte", summary.bits_per_byte(loss, validation_rows, cfg, tokenizer))
-    checked = "not compared: transformers is not installed" if difference is None else difference
-    ctx.report.figure("largest_logit_difference_to_transformers", checked)
-    ctx.report.sample("generated text", generated)
-    return num_parameters

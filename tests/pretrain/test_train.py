@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, FieldError
+from pipeline.store import Folder
 from pretrain.config import Config
-from pretrain.generate import generate
+from pretrain.generate import continue_text, load
 from pretrain.train import train
 from tests.pretrain.configs import changed
 from tests.pretrain.packed import EOT_ID, Context, context, encode, output_bytes
@@ -55,7 +56,8 @@ def test_train_on_few_sentences_learns_them_by_heart(trained: tuple[Context, dic
     # what remains unknown are an animal and a thing, ln 9 nats over some 27 tokens: 0.08 per token
     assert ctx.report.figures["final_validation_loss"] < 0.2
     assert ctx.report.lines["loss"]["lines"]["train"][0] > 5  # ln 258 = 5.55 to begin with
-    text = generate(ctx.output.location, "The dog sat on", 30, 0.0, 0, 1)
+    prompt_ids = [EOT_ID, *encode("The dog sat on")[:-1]]
+    text = "".join(continue_text(load(Folder(ctx.output.location + "/model")), prompt_ids, 30, 0.0, 0, 1))
     assert text in {f" the {thing}.\n" for thing in ("mat", "log", "sofa")}
 
 
@@ -126,3 +128,31 @@ def test_train_imported_brings_neither_torch_nor_ray() -> None:
     code = "import sys, pretrain.train; print(*sorted({'ray', 'torch', 'transformers'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert found.stdout.strip() == ""
+
+
+@pytest.mark.slow
+def test_train_on_two_chunks_takes_rows_by_weight_and_reports_them(tmp_path: Path) -> None:
+    ctx = stage_context(tmp_path)
+    other = context(tmp_path / "other", [[EOT_ID, *encode("Quite another text. " * 3)]] * 40, 64)
+    vocabulary = ctx.inputs["vocabulary"]
+    chunks = {"chunks.web": ctx.inputs["chunks"], "chunks.code": other.inputs["chunks"]}
+    for port, artifact in chunks.items():
+        artifact.step = port.partition(".")[2]
+    ctx.inputs = {**chunks, "vocabulary": vocabulary}
+    cfg = changed(SMALL, num_steps=20, data__weights={"web": 1.0, "code": 3.0}, export__int8=True)
+    train.function(cfg, ctx)
+    rows = {row["source"]: row["rows"] for row in ctx.report.samples["sources"]}
+    assert rows == {"web": pytest.approx(20, abs=2), "code": pytest.approx(60, abs=2)}
+    assert "model-int8/model.safetensors" in ctx.output.list()
+    assert ctx.report.figures["int8_bits_per_byte"] == pytest.approx(
+        ctx.report.figures["validation_bits_per_byte"], rel=0.02
+    )
+    last = [json.loads(line) for line in ctx.output.read_bytes("loss.jsonl").splitlines()][-1]
+    assert set(last["validation_by"]["corpus"]) == {"web", "code"}
+
+
+def test_train_with_weights_of_chunks_that_are_not_given_is_refused() -> None:
+    cfg = changed(SMALL, data__weights={"web": 1.0, "cold": 3.0})
+    train.check_inputs(changed(SMALL), ["chunks", "vocabulary"])
+    with pytest.raises(FieldError, match="weights of cold"):
+        train.check_inputs(cfg, ["chunks.web", "chunks.code", "vocabulary"])

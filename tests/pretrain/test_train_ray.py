@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -80,3 +81,16 @@ def test_train_on_ray_with_a_rank_killed_gives_the_bytes_of_an_unbroken_run_with
     train.function(TWO_RANKS, unbroken)
     assert output_bytes(broken) == output_bytes(unbroken)
     assert broken.report == unbroken.report
+
+
+@pytest.mark.usefixtures("connected")
+def test_train_on_ray_with_more_ranks_than_cpus_and_elastic_runs_as_many_as_there_are(tmp_path: Path) -> None:
+    elastic = changed(
+        SMALL, parallel__world_size=4, parallel__min_workers=1, parallel__microbatch_rows=1, num_steps=20,
+        checkpoint__every_steps=10, evaluation__every_steps=10,
+    )  # fmt: skip
+    ctx = stage_context(tmp_path, "elastic")
+    train.function(elastic, ctx)
+    record = json.loads(ctx.work.read_bytes("checkpoints/step-00000020/checkpoint.json"))
+    assert [ranks["world_size"] for ranks in record["ranks"]] == [2]
+    assert ctx.report.figures["steps"] == 20
