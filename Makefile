@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/crawlmill generate "The function" --output runs/demo --max-new-tokens 40
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -37,7 +37,10 @@ class RayBackend:
             # Without this Ray takes the machine's outer address as its node's, and every server listens on all of them.
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         import ray
+        from ray._private import ray_constants
 
+        if address is None:
+            ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray is imported: maybe earlier
         self._ray = ray
         try:
             if address is None:

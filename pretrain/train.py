@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,15 +90,14 @@ def _shards(chunks: InputArtifact, split: str) -> tuple[str, ...]:
 
 def launch(job: Job) -> None:
     """Run the ranks to the end. RunError where they failed more often than they are restarted."""
-    import ray
-
     from pretrain import checkpoint_files, scratch
     from pretrain import job as job_file
 
     with scratch.only_run(Path(job.work)):  # here and not on a rank alone: its log may be on another machine
         checkpoint_files.newest_whole(job.checkpoints, job.run(job.config.parallel.world_size))
         job_file.write(job, Path(job.work) / "job.json")
-    if ray.is_initialized():
+    # Not imported for the question's sake: Ray reads its settings from the environment when it is imported.
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         _launch_on_ray(job)
     else:
         _launch_processes(job)

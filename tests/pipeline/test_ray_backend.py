@@ -16,13 +16,30 @@ from pipeline.ray_backend import RayBackend
 from tests.pipeline.ray_tasks import describe, die, prepare, refuse
 
 pytestmark = pytest.mark.slow
+Socket = tuple[int, str, int]
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[RayBackend]:
+def sockets_before() -> set[Socket]:
+    """What earlier tests of this process have left listening."""
+    return listening_sockets()
+
+
+@pytest.fixture(scope="module")
+def backend(sockets_before: set[Socket]) -> Iterator[RayBackend]:
     made = RayBackend(num_workers=2)
     yield made
     made.close()
+
+
+def listening_sockets() -> set[Socket]:
+    """Process, address and port of what this process and its children listen on."""
+    return {
+        (process.pid, connection.laddr.ip, connection.laddr.port)
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 def test_run_many_items_gives_every_result_once(backend: RayBackend) -> None:
@@ -51,18 +68,11 @@ def test_run_what_a_worker_prepares_is_told_here_while_it_does(backend: RayBacke
     assert ended - told[0][0] > 2, "heard of before the task had ended"
 
 
-def test_local_ray_listens_on_loopback_only(backend: RayBackend) -> None:
+def test_local_ray_listens_on_loopback_only(backend: RayBackend, sockets_before: set[Socket]) -> None:
     list(backend.run(describe, [1, 2], Resources()))
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    listening = [
-        connection.laddr.ip
-        for process in processes
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening, "Ray's servers were not found"
-    beyond = [ip for ip in listening if not _is_loopback(ip)]
-    assert beyond == []
+    opened = listening_sockets() - sockets_before
+    assert opened, "Ray's servers were not found"
+    assert [socket for socket in opened if not _is_loopback(socket[1])] == []
 
 
 def _is_loopback(ip: str) -> bool:

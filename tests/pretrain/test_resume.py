@@ -29,8 +29,15 @@ from tests.pretrain.test_parallel import losses
 from tests.shared_data import REPOSITORY
 
 pytestmark = pytest.mark.slow
-TWO_RANKS = changed(SMALL, parallel__world_size=2, num_steps=40, checkpoint__every_steps=5, evaluation__every_steps=10)
-KILL_AFTER = "step-00000010"
+TWO_RANKS = changed(
+    SMALL,
+    parallel__world_size=2,
+    num_steps=100,
+    checkpoint__every_steps=5,
+    evaluation__every_steps=25,
+    optimizer__learning_rate=0.004,
+)
+KILL_AFTER = 2  # checkpoints are there: from the tenth step on
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +54,14 @@ def copied(job: Job, folder: Path, name: str) -> Job:
     return replace(job, work=str(folder / name))
 
 
-def wait_for(path: Path) -> None:
+def wait_for_checkpoints(job: Job) -> None:
     deadline = time.monotonic() + 120
-    while not path.exists() and time.monotonic() < deadline:
+    while len(list(job.checkpoints.glob("step-????????"))) < KILL_AFTER and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
-def kill_a_rank(after: Path) -> None:
-    wait_for(after)
+def kill_a_rank(job: Job) -> None:
+    wait_for_checkpoints(job)
     os.kill(multiprocessing.active_children()[-1].pid, signal.SIGKILL)
 
 
@@ -70,7 +77,7 @@ def test_run_with_a_rank_killed_and_started_again_ends_with_the_bytes_of_an_unbr
 ) -> None:
     folder, expected = unbroken
     broken = job_of(folder, TWO_RANKS, "rank killed")
-    killer = threading.Thread(target=kill_a_rank, args=(broken.checkpoints / KILL_AFTER,))
+    killer = threading.Thread(target=kill_a_rank, args=(broken,))
     killer.start()
     with pytest.raises(RunError, match="SIGKILL"):
         train.launch(broken)
@@ -88,7 +95,7 @@ def driver_killed(unbroken: tuple[Path, Job]) -> Job:
     code = "import pickle, sys; from pretrain import train; train.launch(pickle.load(open(sys.argv[1], 'rb')))"
     (folder / "job.pickle").write_bytes(pickle.dumps(job))
     driver = subprocess.Popen([sys.executable, "-c", code, str(folder / "job.pickle")], cwd=REPOSITORY)
-    wait_for(job.checkpoints / KILL_AFTER)
+    wait_for_checkpoints(job)
     driver.kill()
     driver.wait()
     with loop.only_run(Path(job.work)):  # its ranks have noticed
