@@ -110,8 +110,7 @@ def _special_ids(contract: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer_config(tokenizer: Mapping[str, Any], contract: Mapping[str, Any]) -> dict[str, Any]:
-    text_of = {id: text for text, id in tokenizer["model"]["vocab"].items()}
-    text_of |= {added["id"]: added["content"] for added in tokenizer.get("added_tokens", ())}
+    text_of = {added["id"]: added["content"] for added in tokenizer["added_tokens"]}
     ids = {"bos_token": contract.get("bos_id"), "eos_token": contract["eot_id"], "pad_token": contract.get("pad_id")}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -122,7 +122,9 @@ def continue_samples(
 ) -> Iterator[tuple[int, str, bool]]:
     """(sample, piece of its text, whether it ends), the samples side by side. Characters come whole."""
     window = Window(generator.model, generator.length, prompt_ids, settings.cached)
-    streams = [TextStream(generator.tokenizer, settings.stop) for _ in range(settings.num_samples)]
+    streams = [
+        TextStream(generator.tokenizer, settings.stop, prompt_ids) for _ in range(settings.num_samples)
+    ]  # fmt: skip
     if settings.num_beams:
         yield from _best_beams(generator, window, settings, streams)
         return

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
+PROMPT_IDS = 8  # of the prompt, decoded with the first piece
 CUT = "\N{REPLACEMENT CHARACTER}"  # what a decoder makes of a character's first bytes
 
 
 class TextStream:
     """One text. `stopped` is set once a stop string was met; the text ends before it."""
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), prompt_ids: Sequence[int] = ()) -> None:
         assert all(stop), "an empty stop string"
         self._tokenizer, self._stop = tokenizer, tuple(stop)
-        self._ids: list[int] = []
-        self._start = self._end = 0  # what decodes to the piece before the last one, from where tokens are decoded
+        # decoded along with what follows: by themselves, tokens in sentencepiece's manner lose a space in front
+        self._ids = list(prompt_ids[-PROMPT_IDS:])
+        self._start, self._end = 0, len(self._ids)  # what decodes to the piece before the last one
         self._held = ""
         self.stopped = False
 

@@ -38,6 +38,13 @@ def test_text_stream_of_a_tokenizer_that_marks_spaces_keeps_them(ids: list[int])
     assert "".join([*map(stream.push, ids), stream.rest()]) == " ".join(PIECES[i] for i in ids)
 
 
+@given(st.lists(st.integers(0, len(PIECES) - 1), min_size=2, max_size=20), st.integers(1, 19))
+def test_text_stream_behind_a_prompt_keeps_the_space_between(ids: list[int], cut: int) -> None:
+    cut = min(cut, len(ids) - 1)
+    stream = TextStream(WORDS, prompt_ids=ids[:cut])
+    assert "".join([*map(stream.push, ids[cut:]), stream.rest()]) == "".join(f" {PIECES[i]}" for i in ids[cut:])
+
+
 @given(
     st.text("ab", max_size=30), st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=3, unique=True)
 )
