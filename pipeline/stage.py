@@ -270,8 +270,7 @@ class Stage:
     step or a list of steps, each an input of its own named `{port}.{step}` (see `at_port`). `reads` are columns of the
     main input the stage needs, `adds` the ones it adds or rewrites, `removes` the ones it takes away. `files` lists the
     locations (besides a source's shards) whose content the result depends on. `measures` names all that a verdict
-    measures; None where a step cannot be annotated (pipeline/annotation.py). `outside` says what there is outside,
-    given the config and each input's fingerprint.
+    measures; None where a step cannot be annotated. `outside`: what there is outside, given config and fingerprints.
     """
 
     kind: Literal["source", "narrow", "wide"]

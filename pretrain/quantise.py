@@ -26,8 +26,8 @@ LARGEST = 127  # symmetric: -128 is not used
 ROUTER = "router"
 
 
-class Int8Linear(nn.Module):
-    """y = scale * (weight x)."""
+class Rounded(nn.Module):
+    """Whole numbers (int8) with their scales."""
 
     weight: Tensor
     scale: Tensor
@@ -36,36 +36,24 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
+
+
+class Int8Linear(Rounded):
+    """y = scale * (weight x)."""
 
     def forward(self, x_BTI: Tensor) -> Tensor:
         return F.linear(x_BTI, self.weight.to(x_BTI.dtype)) * self.scale.to(x_BTI.dtype)
 
 
-class Int8Stack(nn.Module):
+class Int8Stack(Rounded):
     """As Int8Linear, a matrix for each expert: weight [E, O, I], scale [E, O]."""
-
-    weight: Tensor
-    scale: Tensor
-
-    def __init__(self, weight: Tensor, scale: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale)
 
     def forward(self, x_NI: Tensor, expert: int) -> Tensor:
         return F.linear(x_NI, self.weight[expert].to(x_NI.dtype)) * self.scale[expert].to(x_NI.dtype)
 
 
-class Int8Embedding(nn.Module):
+class Int8Embedding(Rounded):
     """Rows with a scale each; as an output matrix these are its output channels."""
-
-    weight: Tensor
-    scale: Tensor
-
-    def __init__(self, weight: Tensor, scale: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale)
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         return self.weight[ids_BT].to(self.scale.dtype) * self.scale[ids_BT][..., None]
