@@ -8,6 +8,7 @@ Source: pretrain.scaling_law (sizes), pretrain.presets (operations), pretrain.me
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -169,9 +170,10 @@ def presets(
         )  # fmt: skip
         parameters = num_parameters(model, vocab_size)
         if min(sizes) / NEAR <= parameters <= max(sizes) * NEAR:
-            found.append(
-                {"preset": preset, "parameters": parameters, **_run_of(cfg, model, vocab_size, length, budget)}
-            )
+            with contextlib.suppress(FieldError):  # the step's parallelism cannot divide this one
+                found.append(
+                    {"preset": preset, "parameters": parameters, **_run_of(cfg, model, vocab_size, length, budget)}
+                )
     return found
 
 

@@ -28,7 +28,8 @@ from pretrain.run_config import (
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Defaults are sized for the demo: 1.8 million parameters with a vocabulary of 8,192, a minute on two CPU cores.
-    Everything here decides the model's bytes."""
+    All of it is in the fingerprint, also what leaves the model's bytes as they are (tensorboard, prefetch_steps,
+    keep_last): set these before a long run begins."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

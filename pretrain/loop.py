@@ -27,6 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from pipeline.errors import RunError
 from pretrain import allocator, batches, objectives, optim, parallelize, segment_losses, spikes
 from pretrain.batches import Microbatch
 from pretrain.checkpoint import Progress
@@ -112,7 +113,13 @@ def _write(log: LossLog | None, record: dict[str, Any]) -> None:
 def _rewind(trainer: Trainer) -> int:
     """Back to the last checkpoint; its step. The rows since, the spike's among them, are passed over."""
     trainer.watch.num_rewinds += 1
-    return trainer.checkpoints.restore(trainer.state).step
+    step = trainer.checkpoints.restore(trainer.state).step
+    if step == 0:
+        raise RunError(
+            "a loss spike asks to go back, and no whole checkpoint is left", where=trainer.job.work,
+            expected="one to go back to", mend="Run it again: it starts anew. Or set guard.action to skip.",
+        )  # fmt: skip
+    return step
 
 
 def train_step(trainer: Trainer, progress: Progress) -> dict[str, Any]:
@@ -206,7 +213,7 @@ def _measured(trainer: Trainer, micro: list[Microbatch], token_losses: list[Tens
 
 def _token_losses(trainer: Trainer, microbatch: Microbatch) -> Tensor:
     # what dropout draws depends on the rows, not on which rank reads them or what was drawn before
-    torch.manual_seed((trainer.job.config.seed << 40) + microbatch.place)
+    torch.manual_seed(((trainer.job.config.seed << 40) + microbatch.place) % 2**63)
     example = microbatch.to(trainer.place.device).example
     return segment_losses.token_losses(objectives.logits(trainer.model, example), example.target_BT)
 

@@ -65,7 +65,12 @@ class Mixture:
 
     def rows_at(self, position: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Sources and their rows, int64 [count] each, from `position` (rows consumed so far by all ranks) on."""
-        assert 0 <= position <= position + count <= self.num_rows, "the stream ends before"
+        assert position >= 0
+        if position + count > self.num_rows:  # planned for num_steps: only rewinds consume more
+            raise DataError(
+                f"rewinds passed over rows, and all sources are used up at row {self.num_rows}",
+                expected=f"rows up to {position + count}", mend="Raise data.max_epochs, or set guard.action to skip.",
+            )  # fmt: skip
         source_N, order_N = np.empty(count, np.int64), np.empty(count, np.int64)
         ends = [*(p.start for p in self.phases[1:]), self.num_rows]
         for phase, end in zip(self.phases, ends, strict=True):

@@ -108,6 +108,11 @@ class DataConfig:
 
 def check_pieces(data: DataConfig, kind: str) -> None:
     """FieldError where rows are to be cut whose objective needs them whole."""
+    if bool(data.warmup_length) != bool(data.warmup_length_steps):
+        raise FieldError(
+            "data", f"warmup_length {data.warmup_length}, warmup_length_steps {data.warmup_length_steps}",
+            "both or neither",
+        )  # fmt: skip
     if data.warmup_length and kind != "causal":
         raise FieldError("data", f"warmup_length {data.warmup_length}", f"0 with the objective {kind}")
 

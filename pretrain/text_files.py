@@ -62,4 +62,6 @@ def _json_lines(path: Path, file: io.BufferedReader) -> Iterator[str]:
             ) from error
         if not isinstance(text, str):
             raise DataError(f"text is {type(text).__name__}", where=f"{path}:{number}", expected="a string")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise DataError("half of a surrogate pair", where=f"{path}:{number}", expected="whole characters")
         yield text

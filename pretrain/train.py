@@ -13,6 +13,7 @@ Runs on Ray Train where the engine is connected to Ray, otherwise in processes o
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MAX_RESTARTS = 3  # of the group of ranks within one run, on Ray; each continues at the last checkpoint
 RESIZE_EVERY_S = 60.0  # an elastic group looks as often whether the cluster has room for more ranks
 SPLITS = ("train", "validation")
+DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # what cuBLAS wants to know before it is asked to be
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -113,7 +115,7 @@ def _launch_on_ray(job: Job) -> None:
 
     world_size = job.config.parallel.world_size
     num_cpus = min(1.0, ray.cluster_resources().get("CPU", 1.0) / world_size)
-    environment = ONE_THREAD | (loopback() if len(ray.nodes()) == 1 else {})
+    environment = ONE_THREAD | DETERMINISTIC | (loopback() if len(ray.nodes()) == 1 else {})
     trainer = TorchTrainer(
         _ray_rank,
         train_loop_config={"job": job},
@@ -139,11 +141,23 @@ def _scaling(parallel: ParallelConfig, num_cpus: float) -> ScalingConfig:
     from ray.train import ScalingConfig
 
     num_workers = (parallel.min_workers, parallel.world_size) if parallel.is_elastic else parallel.world_size
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    _check_gpus(num_gpus, parallel.min_workers if parallel.is_elastic else parallel.world_size)
     return ScalingConfig(
-        num_workers=num_workers, use_gpu=ray.cluster_resources().get("GPU", 0) > 0,
+        num_workers=num_workers, use_gpu=num_gpus > 0,
         resources_per_worker={"CPU": 1.0 if parallel.is_elastic else num_cpus},
         elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
     )  # fmt: skip
+
+
+def _check_gpus(num_gpus: int, num_ranks: int) -> None:
+    """RunError where some ranks would have a GPU and others none: Ray would wait for ever."""
+    if 0 < num_gpus < num_ranks:
+        raise RunError(
+            f"{num_gpus} GPUs for {num_ranks} ranks", where="parallel.world_size",
+            expected="a GPU for each rank, or none",
+            mend=f"Set parallel.world_size to {num_gpus}, or hide the GPUs with CUDA_VISIBLE_DEVICES=.",
+        )  # fmt: skip
 
 
 def _ray_rank(config: dict[str, Any]) -> None:
@@ -153,8 +167,10 @@ def _ray_rank(config: dict[str, Any]) -> None:
 
 
 def _launch_processes(job: Job) -> None:
+    import torch
     import torch.multiprocessing as mp
 
+    _check_gpus(torch.cuda.device_count(), job.config.parallel.world_size)
     _rendezvous(job).unlink(missing_ok=True)
     try:
         # spawned, not forked from a server: these end when this process is killed
@@ -170,11 +186,14 @@ def _process_rank(rank: int, job: Job) -> None:
     from pretrain.loop import run_rank
     from pretrain.parallelize import backend
 
-    os.environ.update(loopback())
+    # The driver's death comes as SIGINT, which a driver started in the background may have had ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(DETERMINISTIC | loopback())
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)
-    address = f"file://{_rendezvous(job)}"
-    dist.init_process_group(backend(), init_method=address, rank=rank, world_size=job.config.parallel.world_size)
+    world_size = job.config.parallel.world_size
+    store = dist.FileStore(str(_rendezvous(job)), world_size)
+    dist.init_process_group(backend(), store=store, rank=rank, world_size=world_size)
     run_rank(job)
     dist.destroy_process_group()
 

@@ -29,3 +29,8 @@ def test_config_with_a_value_it_cannot_use_names_the_field(field: str, change: d
     with pytest.raises(FieldError) as caught:
         changed(Config(), **change)
     assert caught.value.field == field
+
+
+def test_config_with_half_of_a_length_warm_up_names_both_fields() -> None:
+    with pytest.raises(FieldError, match="warmup_length 64, warmup_length_steps 0"):
+        changed(Config(), data__warmup_length=64)
