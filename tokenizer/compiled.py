@@ -1,7 +1,7 @@
 """How the tokenizer's kernels are compiled: without the GIL, and kept on disk under the content of all of its files.
 
 Reads:  this package's Python files, once a process
-Writes: compiled code, where Numba keeps it: `__pycache__`, or the user's cache folder
+Writes: compiled code, where Numba keeps it: in NUMBA_CACHE_DIR, `__pycache__`, or the user's cache folder
 Cost:   10 s the first time a kernel is used, some milliseconds from the cache
 Source: Numba's caching, which by itself does not notice an edit in another file than the kernel's own
 """
@@ -19,7 +19,13 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import entrypoints
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator, UserWideCacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    InTreeCacheLocator,
+    UserProvidedCacheLocator,
+    UserWideCacheLocator,
+)
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
@@ -50,6 +56,11 @@ def _stamp() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+class _Provided(UserProvidedCacheLocator):  # by NUMBA_CACHE_DIR
+    def get_source_stamp(self) -> str:
+        return _stamp()
+
+
 class _InTree(InTreeCacheLocator):
     def get_source_stamp(self) -> str:
         return _stamp()
@@ -61,7 +72,7 @@ class _UserWide(UserWideCacheLocator):
 
 
 class _Format(CompileResultCacheImpl):
-    _locator_classes = (_InTree, _UserWide)
+    _locator_classes = (_Provided, _InTree, _UserWide)
 
 
 class _Cache(FunctionCache):

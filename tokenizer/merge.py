@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tokenizer.merge_kernels import Words, learn_merges, tokens_of
+from tokenizer.merge_tokens import NUM_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ def learn(
     `id_of_byte`: int32[256], the token of each byte. The order of the words does not change the result.
     """
     start_W = offsets.astype(np.int64) + np.arange(len(offsets))
-    dtype: Any = np.uint16 if limits.num_tokens < 1 << 16 else np.int32
+    num_tokens = min(limits.num_tokens, NUM_BYTES + len(words))  # each merge makes a word shorter
+    dtype: Any = np.uint16 if num_tokens < 1 << 16 else np.int32
     end = np.iinfo(dtype).max
     text = Words(
         token_N=tokens_of(words, start_W, id_of_byte.astype(dtype), end), start_W=start_W,
@@ -64,6 +66,6 @@ def learn(
     )  # fmt: skip
     byte_of_id = np.argsort(id_of_byte).astype(np.uint8)
     left_M, right_M, token_M, count_M = learn_merges(
-        text, byte_of_id, limits.num_tokens, max(1, limits.min_frequency), limits.max_token_bytes
+        text, byte_of_id, num_tokens, max(1, limits.min_frequency), limits.max_token_bytes
     )
     return Learned(left_M=left_M, right_M=right_M, token_M=token_M, count_M=count_M)

@@ -9,6 +9,7 @@ Source: -
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from pipeline.artifact import Artifact, artifact_folder, open_artifact
 from pipeline.errors import DagError, DataError, close_match
 from pipeline.run_file import read_run
-from pipeline.store import Folder
+from pipeline.store import Folder, is_remote
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json")  # what transformers.AutoTokenizer reads
@@ -64,7 +65,8 @@ def find(location: str, kinds: Sequence[str], step: str | None) -> Artifact:
 
     DataError where there is none; DagError where `step` is not one that was written, and of these kinds.
     """
-    folder = Folder(location)
+    # from the root on: the vocabulary is looked for beside the artifact's own folder
+    folder = Folder(location if is_remote(location) else os.path.abspath(location))
     artifact = open_artifact(folder)
     if artifact is not None:
         return _checked_artifact(artifact, kinds, step)

@@ -39,6 +39,7 @@ def write(source: Source, shard: Shard, target: Target, before: dict[str, int]) 
                     raise DataError(
                         f"two documents with the id {id_.decode()}", where=source.folder.shown(shard.name),
                         expected="an id of its own for each document, since samples are told apart by it",
+                        mend="Drop repeated ones with stages.exact, and run again.",
                     )  # fmt: skip
                 members += [*_member(id_ + b".txt", text), *_member(id_ + b".json", about)]
                 previous = id_

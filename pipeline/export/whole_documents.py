@@ -199,5 +199,6 @@ def _copied(
 def _damaged(shard: TokenShard, found: str) -> DataError:
     return DataError(
         found, where=shard.shown, expected="the segments of whole documents, as `stages.pack` writes them",
-        mend="`crawlmill verify` names every damaged file.",
+        mend="`crawlmill verify` names damaged files. If there are none, documents share an id: give each its own "
+        "(id_column), or drop repeated ones with stages.exact, and run again.",
     )  # fmt: skip

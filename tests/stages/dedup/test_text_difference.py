@@ -80,11 +80,11 @@ def test_first_difference_of_random_texts_is_at_the_first_unequal_word() -> None
 
 @pytest.mark.parametrize("hostile", range(len(HOSTILE)))
 def test_first_difference_of_hostile_texts_is_short_and_quick(hostile: int) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for other in ("", "a few plain words", HOSTILE[hostile] + "x", "x" + HOSTILE[hostile], HOSTILE[hostile]):
         for passage in (*first_difference(HOSTILE[hostile], other), *first_difference(other, HOSTILE[hostile])):
             assert len(passage) <= MOST_CHARS
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_first_difference_late_in_a_long_word_is_shown() -> None:
@@ -140,7 +140,7 @@ def test_shared_passage_of_texts_with_nothing_in_common_is_empty() -> None:
 
 @pytest.mark.parametrize("hostile", range(len(HOSTILE)))
 def test_shared_passage_of_hostile_texts_is_short_and_quick(hostile: int) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for texts in ([HOSTILE[hostile]] * 7, [HOSTILE[hostile], "a few plain words in a row", ""]):
         assert len(shared_passage(texts)) <= MOST_CHARS
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
