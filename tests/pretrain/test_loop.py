@@ -181,3 +181,12 @@ def test_validation_rows_of_a_small_set_are_all_of_them(tmp_path: Path) -> None:
     rows = data.open_rows(job_of(tmp_path).validation_shards, contract(LENGTH))
     numbers = batches.validation_rows(rows, changed(SMALL, evaluation__rows=10_000))
     assert np.sort(numbers).tolist() == list(range(rows.num_rows))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU to train on with NCCL")
+def test_run_on_gpus_with_nccl_loses_as_a_plain_loop_on_the_cpu_does(tmp_path: Path) -> None:
+    job = job_of(tmp_path, changed(SMALL, parallel__world_size=min(2, torch.cuda.device_count())))
+    train.launch(job)
+    records = scratch.read_log(Path(job.work) / "loss.jsonl")
+    assert [r["loss"] for r in records if "loss" in r] == pytest.approx(plain_losses(job), rel=1e-3)
