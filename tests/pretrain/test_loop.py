@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.errors import RunError
-from pretrain import batches, checkpoint, data, loop, objectives, optim, scratch
+from pretrain import batches, checkpoint, data, loop, objectives, optim, scratch, train
 from pretrain.config import Config
 from pretrain.job import TOKENIZER, Job
 from pretrain.model import build, initialise
