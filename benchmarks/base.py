@@ -2,11 +2,9 @@
 
 Reads:  ../shared/data/warc and ../shared/peers/datatrove_base.py; the peers' environment is .peers (`make peers`)
 Prints: pages per second of both, run in turn on the same shards, their ratio, and the share of our time in every step
-Both run as one process held to one CPU (our child process for HTML parsing too), without language identification. What
-is timed is the run, not the imports before it; ours is a second run in the same process, so that loading kernels and
-starting the HTML parser (about 1.5 s) are not counted. datatrove loads its libraries within its time (a few seconds of
-minutes), and its CPU time has its imports in it. The share of resiliparse is measured apart: the same pages, decoded,
-through its function alone.
+Both run as one process held to one CPU, without language identification. What is timed is the run, not the imports
+before it; ours is a second run in the same process, so that loading kernels (about 1.5 s) is not counted. datatrove
+loads its libraries within its time (a few seconds of minutes), and its CPU time has its imports in it.
 """
 
 from __future__ import annotations
@@ -60,7 +58,6 @@ def run_ours(source: str) -> dict[str, Any]:
         "cpu_s": round(run_cpu_s, 3),
         "pages_per_s": round(pages / seconds, 2),
         "shares": {name: round(s / seconds, 4) for name, s in (steps_s | engine_s).items()},
-        "resiliparse_share": round(_parser_s(source) / seconds, 4),
     }
 
 
@@ -83,30 +80,6 @@ def _run(source: str) -> tuple[Execution, float, int, int]:
         artifact = execution.artifacts["signatures"]
         pages, kept = (read_report(artifact, step)["docs_out"] for step in ("crawl", "signatures"))
     return execution, seconds, pages, kept
-
-
-def _parser_s(source: str) -> float:
-    """Seconds resiliparse alone takes for the same pages, already decoded."""
-    from stages import commoncrawl, extract
-    from stages.decoding.charset import decode
-    from stages.decoding.main_text import Engine, open_extractor
-
-    options = extract.Config()
-    main_text = open_extractor(
-        Engine(
-            name=options.engine, list_bullets=options.list_bullets, comments=options.comments,
-            alt_texts=options.alt_texts, favor_precision=options.favor_precision,
-        )
-    )  # fmt: skip
-    config, seconds = commoncrawl.Config(source=source), 0.0
-    for shard in commoncrawl.list_shards(config):
-        for batch in commoncrawl.read_shard(config, shard):
-            for payload, header in zip(batch.documents["payload"], batch.documents["content_type"], strict=True):
-                html = decode(payload.as_py(), header.as_py()).text
-                start = time.perf_counter()
-                main_text(html)
-                seconds += time.perf_counter() - start
-    return seconds
 
 
 def on_one_cpu(command: list[str]) -> dict[str, Any]:
@@ -162,14 +135,11 @@ def report(pairs: list[tuple[dict[str, Any], dict[str, Any]]], as_json: bool) ->
     print("share of our time by step:")
     for name, share in last["shares"].items():
         print(f"  {name:34}{share:7.1%}")
-        if name == "text":
-            print(f"    {'of it resiliparse itself':32}{last['resiliparse_share']:7.1%}")
     by_cpu = [ours["pages"] / ours["cpu_s"] / (peer["pages"] / peer["cpu_s"]) for ours, peer in pairs]
     figures = {
         "pages_per_s_vs_datatrove": round(statistics.median(a / b for a, b in rates), 2),
         "pages_per_cpu_s_vs_datatrove": round(statistics.median(by_cpu), 2),
         "pages_per_s": statistics.median(a for a, _ in rates),
-        "resiliparse_share": statistics.median(ours["resiliparse_share"] for ours, _ in pairs),
         "datatrove_pages_per_s": statistics.median(b for _, b in rates),
     }
     print(f"median ratio: {figures['pages_per_s_vs_datatrove']}; of pages per second of CPU time, which a busy machine "

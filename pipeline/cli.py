@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli_budget, cli_evaluate, cli_export, cli_generate, cli_index
+from pipeline import cli_budget, cli_evaluate, cli_export, cli_generate, cli_index, explain_text
 from pipeline.artifact import open_artifact, verify
 from pipeline.backend import Backend, LocalBackend
 from pipeline.dag import load_dag
@@ -96,9 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         "Tell what each limit keeps, and would keep elsewhere; write the report page of the last run again.",
     ).add_argument("output")
     about_document = verb("explain", _explain, "Tell one document's fate.")
-    about_document.add_argument("url", help="its URL, or its id in hexadecimal")
+    about_document.add_argument("url", help="its URL, or its id in hexadecimal; with --text also a file, or -")
     about_document.add_argument("--output", default="runs/demo", help="the output folder of the run")
     about_document.add_argument("--members", action="store_true", help="compare other members of its clusters, too")
+    explain_text.add_arguments(about_document)
     cli_index.add_verbs(
         verbs.add_parser("index", help="Look at an index of earlier runs, remove documents from it, merge indexes.")
     )
@@ -238,6 +239,8 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
+    if args.text:
+        return explain_text.run(args)
     folder, _ = last_run(args.output)
     comparison = importlib.import_module("stages.dedup.comparison")
     fates = explain(folder, args.url, comparison, args.members)

@@ -81,13 +81,7 @@ def explain(output: Folder, url_or_id: str, comparison: Any | None = None, compa
     `compare_members` the other members of a cluster as well; without it nothing is compared.
     Raises DataError where there is none, with the nearest URLs and what was searched; and where there is no run.
     """
-    run = _run(output)
-    artifacts = _documents_artifacts(output, run)
-    is_id = len(url_or_id) == ID_HEX_CHARS and all(c in "0123456789abcdefABCDEF" for c in url_or_id)
-    column, wanted = ("id", bytes.fromhex(url_or_id)) if is_id else ("url", url_or_id)
-    rows = [row for name, artifact in artifacts.items() for row in find_rows(name, artifact, column, wanted)]
-    if not rows:
-        raise _not_found(output, url_or_id, is_id, artifacts)
+    run, artifacts, rows = find_document(output, url_or_id)
     by_document: dict[Any, list[Row]] = {}
     for row in rows:
         by_document.setdefault(row.identity(), []).append(row)
@@ -99,6 +93,18 @@ def explain(output: Folder, url_or_id: str, comparison: Any | None = None, compa
         dropped_by=dropping_steps(artifacts, originals), comparison=comparison, compare_members=compare_members,
     )  # fmt: skip
     return [_with_clusters(_fate(found, run, artifacts, known), clusters) for found in by_document.values()]
+
+
+def find_document(output: Folder, url_or_id: str) -> tuple[Mapping[str, Any], dict[str, Artifact], list[Row]]:
+    """The last run, its artifacts of documents, and every row in them with this URL or id; raises as `explain`."""
+    run = _run(output)
+    artifacts = _documents_artifacts(output, run)
+    is_id = len(url_or_id) == ID_HEX_CHARS and all(c in "0123456789abcdefABCDEF" for c in url_or_id)
+    column, wanted = ("id", bytes.fromhex(url_or_id)) if is_id else ("url", url_or_id)
+    rows = [row for name, artifact in artifacts.items() for row in find_rows(name, artifact, column, wanted)]
+    if not rows:
+        raise _not_found(output, url_or_id, is_id, artifacts)
+    return run, artifacts, rows
 
 
 def _run(output: Folder) -> Mapping[str, Any]:

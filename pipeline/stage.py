@@ -5,6 +5,7 @@ A stage module defines a frozen, keyword-only dataclass `Config` and one functio
 
 - source: lists its shards and reads one into batches, naming every record it could not use.
 - narrow: one record batch in, one Verdict out. The engine applies the verdict, counts, samples and writes the ledger.
+  Its module may also hold an `explain_page` (stage_loader.page_explainer), for `crawlmill explain --text`.
 - wide: needs the whole input; runs phases of tasks through its context and writes one artifact.
 
 Whatever a stage returns depends on its config and its input alone: never on which worker ran it, in what order, or what

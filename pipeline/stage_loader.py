@@ -6,7 +6,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import CrawlmillError, DagError, close_match
 from pipeline.stage import Stage
@@ -16,6 +18,9 @@ PACKAGES = ("pipeline", "stages", "tokenizer", "pretrain")
 STAGE_PACKAGES = ("stages", "pretrain")
 _DECLARES = re.compile(r"^@(source|narrow|wide)\b", re.MULTILINE)
 _USES = re.compile(r"(stages|pretrain)\.[a-z][a-z0-9_]*")
+
+
+PageExplainer = Callable[[Any, Mapping[str, Any]], str]  # (config, row of PAGE); raises DataError
 
 
 def check_packages_are_ours() -> None:
@@ -56,3 +61,10 @@ def load_stage(uses: str, where: str) -> Stage:
             f"{uses} is no stage", where=where, expected="a module with one @source, @narrow or @wide function"
         )
     return found[0]
+
+
+def page_explainer(stage: Stage) -> PageExplainer | None:
+    """The `explain_page` of a stage's module, if it has one: of the step's config and a page's row it makes an HTML
+    page, as text, that tells what the stage makes of it and why. DataError where these settings explain nothing."""
+    found: PageExplainer | None = stage.function.__globals__.get("explain_page")
+    return found
