@@ -3,10 +3,10 @@
 Reads:  ../shared/data (pages with gold text), ../shared/peers/extraction_f1.py (the score)
 Prints: F1 out of fold (the page's site unseen) and with its whole source unseen, with the stage's options; the peers'
         F1 with the options that serve them best; pages per second of all three, run in turn on the same pages
-Speed is that of one process held to one CPU, from the HTTP body's bytes to text: charset and decoding are in it, gzip
-and WARC parsing are shown apart. Ours is the stage itself, metadata and reports' figures included. resiliparse decodes
-by its own detection, trafilatura by its own. The models of both F1 are learned anew (25 minutes on two free cores)
-unless `--models FOLDER` has them from an earlier run of the same code.
+Speed is that of one process held to one CPU, by CPU time, from the HTTP body's bytes to text: charset and decoding are
+in it, gzip and WARC parsing are shown apart. Ours is the stage itself, with metadata and the report's figures.
+resiliparse and trafilatura decode by their own detection. The models of both F1 are learned anew (25 minutes on two
+free cores) unless `--models FOLDER` has them from an earlier run of the same code.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+from benchmarks.base import on_one_cpu
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -85,28 +87,38 @@ def open_trafilatura() -> Texts:
 ENGINES = {"ours": open_ours, "resiliparse": open_resiliparse, "trafilatura": open_trafilatura}
 
 
-def speeds(num_shards: int, num_rounds: int) -> dict[str, float]:
-    """Pages per second, medians over rounds in which the engines take turns; and the ratios, medians of the rounds'."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    engines = {name: open_engine() for name, open_engine in ENGINES.items()}
+def run_engine(name: str, num_shards: int) -> dict[str, float]:
+    """Pages per second of CPU time of one engine, alone in this process: a first pass over the pages loads what there
+    is to load, the faster of two more counts."""
+    texts = ENGINES[name]()
     batches, reading_s = read_batches(num_shards)
     num_pages = sum(batch.num_rows for batch in batches)
-    for texts in engines.values():
-        texts(batches[0])  # imports, first compilation
-    rates: dict[str, list[float]] = {name: [] for name in engines}
+    passes = []
+    for _ in range(3):
+        start = time.process_time()
+        for batch in batches:
+            texts(batch)
+        passes.append(time.process_time() - start)
+    return {"pages_per_s": num_pages / min(passes[1:]), "reading_pages_per_s": num_pages / reading_s}
+
+
+def speeds(num_shards: int, num_rounds: int) -> dict[str, float]:
+    """Medians over rounds in which the engines take turns, each in a process of its own; the ratios are the medians of
+    the rounds'."""
+    rates: dict[str, list[float]] = {name: [] for name in ENGINES}
     for _ in range(num_rounds):
-        for name, texts in engines.items():
-            start = time.process_time()
-            for batch in batches:
-                texts(batch)
-            rates[name].append(num_pages / (time.process_time() - start))
+        for name in ENGINES:
+            command = [sys.executable, "-m", "benchmarks.extract", "--engine", name, "--shards", str(num_shards)]
+            result = on_one_cpu(command)
+            rates[name].append(result["pages_per_s"])
     ours = rates["ours"]
     figures = {f"{name}_pages_per_s": statistics.median(values) for name, values in rates.items()}
     figures |= {
         f"vs_{name}": statistics.median(a / b for a, b in zip(ours, rates[name], strict=True))
         for name in ("resiliparse", "trafilatura")
     }
-    return figures | {"pages_per_s": statistics.median(ours), "reading_warc_pages_per_s": num_pages / reading_s}
+    reading = result["reading_pages_per_s"]
+    return figures | {"pages_per_s": statistics.median(ours), "reading_warc_pages_per_s": reading}
 
 
 def read_score() -> Any:
@@ -168,10 +180,14 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=5, help="how many shards the speeds are measured on")
     parser.add_argument("--rounds", type=int, default=3, help="how often the engines take turns")
     parser.add_argument("--models", type=Path, help="folder to keep the models of cross-validation in")
+    parser.add_argument("--engine", choices=list(ENGINES), help="run one engine and print its figures as JSON")
     parser.add_argument("--speed-only", action="store_true", help="leave out F1")
     args = parser.parse_args()
     if not WARC.is_dir():
         raise SystemExit("needs ../shared/data")
+    if args.engine:
+        print(json.dumps(run_engine(args.engine, args.shards)))
+        return
     found = {} if args.speed_only else quality(args.models)
     for name, by_source in found.items():
         print(f"F1 {name:22}" + "  ".join(f"{source} {f1:.4f}" for source, f1 in by_source.items()))

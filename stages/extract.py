@@ -7,7 +7,7 @@ Writes: `text`, large_string, valid UTF-8 without NULs: paragraphs a blank line 
         `declared_language`, string; each null where a page does not say it. Takes `payload` and `content_type` away. A
         row that has text already passes through, without metadata
 Cost:   0.4 ms a page of 85 KB; with resiliparse 1.2 to 2 ms more, with trafilatura 24 ms, in a child process. Memory
-        beside the batch: 50 MiB, 1 GiB for a page of 16 MiB that is nothing but tags
+        beside the batch: 50 MiB, 0.9 GiB for a page of 16 MiB that is nothing but tags
 Source: stages/html (the learned extractor), stages/decoding (charsets, the other engines). Limits are ours
 
 The learned extractor works in this process, in time linear in a page's bytes. For the others a page is given
@@ -35,8 +35,9 @@ from stages.decoding.main_text import Engine
 from stages.decoding.sandboxed import Texts, open_sandboxed
 from stages.html.assembling import TextOptions
 from stages.html.explain_page import explain_page as explain_page  # what crawlmill explain --text calls
+from stages.html.metadata import Crawled, crawled_of
 from stages.html.model import MODEL_FILE, ModelError, load_model
-from stages.html.reading import Extractor, Reading, read_pages
+from stages.html.reading import Extractor, read_pages
 from stages.kernels.html_kinds import KINDS
 from stages.kernels.html_text import DEEP, UNCLOSED_COMMENT, UNCLOSED_RAW_TEXT
 from stages.kernels.html_verdicts import KEPT, KEPT_COMMENT, NOT_MAIN, VERDICTS
@@ -47,7 +48,7 @@ REASONS = (
     "text_too_long",
 )  # fmt: skip
 TOO_LARGE, TIMEOUT, CRASHED, UNDECODABLE, TOO_MANY_BLOCKS, NO_TEXT, TOO_LONG = range(len(REASONS))
-SLICE_BYTES = 2 << 20  # of payloads decoded at a time; a larger page stands alone. With 8 MiB memory is returned and
+SLICE_BYTES = 4 << 20  # of payloads decoded at a time; a larger page stands alone. With 8 MiB memory is returned and
 # taken again for every slice, a tenth of the time
 
 METADATA = {
@@ -115,7 +116,18 @@ def extract(cfg: Config, ctx: NarrowContext) -> BatchFunction:
         had_text_N = _mask(pc.is_valid(batch["text"]))
         todo_N = ~had_text_N & ~np.isnan(payload_bytes_N) & ~(payload_bytes_N > cfg.max_payload_bytes)
         counters = Counter(had_text=int(had_text_N.sum()))
-        parts = [_find(rows, extractor, sandboxed, room, counters) for rows in _slices(batch, todo_N, payload_bytes_N)]
+        chars = np.zeros((len(KINDS), len(VERDICTS)), np.int64)
+        pages = batch.select(["payload", "content_type", "date", "url"])
+        pages = pages if todo_N.all() else pages.filter(pa.array(todo_N))
+        crawled = crawled_of(pages.num_rows, pages["date"], pages["url"])
+        parts = [
+            _find(
+                pages.slice(start, stop - start), crawled.part(start, stop), extractor, sandboxed, room, counters, chars
+            )
+            for start, stop in _slices(payload_bytes_N[todo_N])
+        ]
+        if extractor is not None:
+            _count_chars(chars, counters)
         place_N = np.full(batch.num_rows, -1)
         place_N[todo_N] = np.arange(int(todo_N.sum()))
         found = pa.Table.from_batches(parts, FOUND).take(pa.array(place_N, mask=place_N < 0)).combine_chunks()
@@ -159,25 +171,23 @@ def _sandboxed(cfg: Config) -> Sandboxed:
     return open_sandboxed(engine, cfg.page_timeout_s)
 
 
-def _slices(batch: pa.RecordBatch, todo_N: np.ndarray, payload_bytes_N: np.ndarray) -> Iterator[pa.RecordBatch]:
-    """The rows to be worked on, in order, about SLICE_BYTES at a time."""
-    pages, rows_T = batch.select(["payload", "content_type", "date", "url"]), np.flatnonzero(todo_N)
-    bytes_before_T = np.append(0, np.cumsum(payload_bytes_N[rows_T]))
-    first = 0
-    for k in range(1, len(rows_T) + 1):
-        if k == len(rows_T) or bytes_before_T[k + 1] - bytes_before_T[first] > SLICE_BYTES:
-            start, stop = int(rows_T[first]), int(rows_T[k - 1]) + 1
-            rows, is_todo = pages.slice(start, stop - start), todo_N[start:stop]
-            yield rows if is_todo.all() else rows.filter(pa.array(is_todo))
+def _slices(payload_bytes_T: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where slices of about SLICE_BYTES begin and end."""
+    bytes_before_T = np.append(0, np.cumsum(payload_bytes_T))
+    first, num_pages = 0, len(payload_bytes_T)
+    for k in range(1, num_pages + 1):
+        if k == num_pages or bytes_before_T[k + 1] - bytes_before_T[first] > SLICE_BYTES:
+            yield first, k
             first = k
 
 
 def _find(
-    rows: pa.RecordBatch, extractor: Extractor | None, sandboxed: Sandboxed | None, room: Room, counters: Counter[str]
-) -> pa.RecordBatch:
-    """What the engine finds of a slice's rows, with the columns of FOUND; counts into `counters`."""
+    rows: pa.RecordBatch, crawled: Crawled, extractor: Extractor | None, sandboxed: Sandboxed | None, room: Room,
+    counters: Counter[str], chars: np.ndarray,
+) -> pa.RecordBatch:  # fmt: skip
+    """What the engine finds of a slice's rows, with the columns of FOUND; counts into `counters` and `chars`."""
     pages = decode_batch(rows["payload"], rows["content_type"], room)
-    readings = list(read_pages(pages.utf8, rows["date"], rows["url"], extractor))
+    readings = list(read_pages(pages.utf8, crawled, extractor))
     failed_N, failed_mask_N = np.zeros(rows.num_rows, np.int16), np.ones(rows.num_rows, np.bool_)
     if sandboxed is None:
         text = pa.concat_arrays([reading.text for reading in readings])
@@ -192,7 +202,8 @@ def _find(
     if extractor is not None:
         is_over_N = num_blocks_N > extractor.max_blocks
         failed_N[is_over_N], failed_mask_N[is_over_N] = TOO_MANY_BLOCKS, False
-        _count_chars(readings, counters)
+        for reading in readings:
+            chars += reading.chars
     columns = {
         "text": text,
         **{name: pa.concat_arrays([getattr(r.metadata, name) for r in readings]) for name in METADATA},
@@ -205,9 +216,8 @@ def _find(
     return pa.RecordBatch.from_pydict(columns, schema=FOUND)
 
 
-def _count_chars(readings: list[Reading], counters: Counter[str]) -> None:
+def _count_chars(chars: np.ndarray, counters: Counter[str]) -> None:
     """Characters kept and dropped by kind of block, which add up to what came in; those dropped by a rule alone."""
-    chars = sum((reading.chars for reading in readings), np.zeros((len(KINDS), len(VERDICTS)), np.int64))
     kept_K = chars[:, KEPT] + chars[:, KEPT_COMMENT]
     for kind, kept, dropped in zip(KINDS, kept_K, chars.sum(axis=1) - kept_K, strict=True):
         counters[f"chars_kept_{kind}".replace(" ", "_")] += int(kept)

@@ -78,7 +78,9 @@ def _view(payload: pa.Array) -> Utf8:
     if null_N.any() and np.diff(offsets)[null_N].any():
         filled = _view(payload.fill_null(b""))
         return Utf8(offsets=filled.offsets, data=filled.data, null_N=null_N)
-    return Utf8(offsets=offsets, data=np.frombuffer(data_buffer, np.uint8), null_N=null_N)
+    start, data = int(offsets[0]), np.frombuffer(data_buffer, np.uint8)
+    # counted from the first page: positions of kernels have 32 bits, the whole batch may be larger
+    return Utf8(offsets=offsets - start if start else offsets, data=data[start:], null_N=null_N)
 
 
 def _with(raw: Utf8, others: dict[int, Decoded], room: Room) -> Utf8:

@@ -28,7 +28,8 @@ from stages.decoding.charset import Decoded, decode
 from stages.html import explain_blocks, explain_summary
 from stages.html.assembling import TextOptions
 from stages.html.extractor import Extracted, extract_pages
-from stages.html.metadata import MetadataColumns, metadata_columns
+from stages.html.judging import HOPELESS
+from stages.html.metadata import MetadataColumns, crawled_of, metadata_columns
 from stages.html.model import MODEL_FILE, Model, ModelError, load_model
 from stages.html.scanning import scan
 from stages.kernels import utf8
@@ -105,9 +106,10 @@ def read_page(
         )
     extracted = extract_pages(pages, model, options, alt_texts=alt_texts)
     scanned, notes = extracted.scan, extracted.scan.rows.notes
+    date, url = pa.array([row.get("date")], pa.timestamp("s", tz="UTC")), pa.array([row.get("url")], pa.string())
     metadata = metadata_columns(
         pages.data, scanned.note_offsets, notes[:, 0].astype("uint8"), notes[:, 1].copy(), notes[:, 2].copy(),
-        pa.array([row.get("date")], pa.timestamp("s", tz="UTC")), pa.array([row.get("url")], pa.string()),
+        crawled_of(1, date, url),
     )  # fmt: skip
     return Page(row=row, decoded=decoded, metadata=metadata, extracted=extracted, options=options, model=model)
 
@@ -196,7 +198,8 @@ def _whole_text(page: Page) -> Markup:
 def _legend(model: Model) -> str:
     return (
         f"A block is main text where its score, the probability by the second stage, is above"
-        f" {explain_blocks.probability(model.threshold):.2f}; below it stands the first stage's. What is between"
+        f" {explain_blocks.probability(model.threshold):.2f}; below it stands the first stage's, which is"
+        f" the score where it is less than {explain_blocks.probability(HOPELESS):.2f}. What is between"
         f" {explain_blocks.DOUBT[0]} and {explain_blocks.DOUBT[1]} is marked as in doubt. Contributions are in logits,"
         " held against the page's other blocks; with “the page”, what all its blocks have, they add up to the score."
     )

@@ -30,20 +30,40 @@ class MetadataColumns:
     declared_language: pa.Array
 
 
-def metadata_columns(
-    data: np.ndarray, note_offsets: np.ndarray, kind: np.ndarray, start: np.ndarray, end: np.ndarray,
-    crawled: pa.Array | None = None, urls: pa.Array | None = None,
-) -> MetadataColumns:  # fmt: skip
-    """The columns of N pages. `note_offsets` int64[N + 1], `kind` uint8[M], `start` and `end` int64[M]: the notes.
-    `crawled`, timestamp[s, UTC] or null: no page is of a day after the one that follows; without it, of 2100.
-    `urls`, string: a site's name in its host's name is known as such at the end of titles."""
-    num_pages = len(note_offsets) - 1
-    crawled_N = np.full(num_pages, -1, np.int64)
+@dataclass(frozen=True, kw_only=True)
+class Crawled:
+    """What is known of N pages besides: `second_N` int64, when they were crawled, seconds since 1970, -1 where that is
+    not known; `urls`, an empty text where that is not."""
+
+    second_N: np.ndarray
+    urls: utf8.Utf8
+
+    def part(self, start: int, stop: int) -> Crawled:
+        """Of pages start to stop."""
+        urls = utf8.Utf8(
+            offsets=self.urls.offsets[start : stop + 1], data=self.urls.data, null_N=self.urls.null_N[start:stop]
+        )
+        return Crawled(second_N=self.second_N[start:stop], urls=urls)
+
+
+def crawled_of(num_pages: int, crawled: pa.Array | None = None, urls: pa.Array | None = None) -> Crawled:
+    """From arrays; `crawled`: timestamp[s, UTC], `urls`: string, both with nulls."""
+    second_N = np.full(num_pages, -1, np.int64)
     if crawled is not None:
         seconds = crawled.cast(pa.timestamp("s", tz="UTC")).view(pa.int64())
-        crawled_N = np.array(pc.fill_null(seconds, -1).to_numpy(zero_copy_only=False), np.int64)
-    addresses = utf8.view(pa.nulls(num_pages, pa.string()) if urls is None else urls)
-    found = read_metadata(data, note_offsets, kind, start, end, crawled_N, addresses.data, addresses.offsets)
+        second_N = np.array(pc.fill_null(seconds, -1).to_numpy(zero_copy_only=False), np.int64)
+    return Crawled(second_N=second_N, urls=utf8.view(pa.nulls(num_pages, pa.string()) if urls is None else urls))
+
+
+def metadata_columns(
+    data: np.ndarray, note_offsets: np.ndarray, kind: np.ndarray, start: np.ndarray, end: np.ndarray,
+    crawled: Crawled,
+) -> MetadataColumns:  # fmt: skip
+    """The columns of N pages. `note_offsets` int64[N + 1], `kind` uint8[M], `start` and `end` int64[M]: the notes.
+    No page is of a day after the one that follows its crawl, or where that is not known, of 2100. A site's name in its
+    host's name is known as such at the end of titles."""
+    urls = crawled.urls
+    found = read_metadata(data, note_offsets, kind, start, end, crawled.second_N, urls.data, urls.offsets)
     return MetadataColumns(
         title=_texts(*found.texts[TITLES]),
         byline=_texts(*found.texts[BYLINES]),

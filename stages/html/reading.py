@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stages.html.assembling import TextOptions
 from stages.html.extractor import extract_pages
-from stages.html.metadata import MetadataColumns, metadata_columns
+from stages.html.metadata import Crawled, MetadataColumns, metadata_columns
 from stages.html.model import Model
 from stages.html.scanning import Scan, scan
 from stages.kernels.html_bytes import num_less_than
@@ -41,7 +41,7 @@ class Extractor:
 class Reading:
     """Of N pages. `text` large_string, "" where there is none, null where there are too many blocks, and without an
     extractor; `num_blocks_N` and `oddities_N` (bits of html_text) int64; `chars` int64[kinds, verdicts], code points of
-    blocks."""
+    the blocks of pages that have not too many."""
 
     text: pa.Array
     metadata: MetadataColumns
@@ -50,41 +50,38 @@ class Reading:
     chars: np.ndarray
 
 
-def read_pages(pages: Utf8, crawled: pa.Array, urls: pa.Array, extractor: Extractor | None) -> Iterator[Reading]:
-    """Readings of the pages in order, one a piece; what a page gives depends on itself alone. `crawled`:
-    timestamp[s, UTC], `urls`: string, both with nulls."""
+def read_pages(pages: Utf8, crawled: Crawled, extractor: Extractor | None) -> Iterator[Reading]:
+    """Readings of the pages in order, one a piece; what a page gives depends on itself alone."""
     num_tags = num_less_than(pages.data, int(pages.offsets[0]), int(pages.offsets[-1]))
     if num_tags > PIECE_TAGS and len(pages) > 1:
         half = len(pages) // 2
         for start, stop in ((0, half), (half, len(pages))):
             part = Utf8(offsets=pages.offsets[start : stop + 1], data=pages.data, null_N=pages.null_N[start:stop])
-            num_rows = stop - start
-            yield from read_pages(part, crawled.slice(start, num_rows), urls.slice(start, num_rows), extractor)
+            yield from read_pages(part, crawled.part(start, stop), extractor)
         return
-    yield _read(pages, crawled, urls, extractor, might_be_too_many=num_tags > PIECE_TAGS)
+    yield _read(pages, crawled, extractor, might_be_too_many=num_tags > PIECE_TAGS)
 
 
-def _read(
-    pages: Utf8, crawled: pa.Array, urls: pa.Array, extractor: Extractor | None, might_be_too_many: bool
-) -> Reading:
+def _read(pages: Utf8, crawled: Crawled, extractor: Extractor | None, might_be_too_many: bool) -> Reading:
     chars = np.zeros((len(KINDS), len(VERDICTS)), np.int64)
     scanned = scan(pages) if extractor is None or might_be_too_many else None
     if extractor is None or (scanned is not None and len(scanned.rows.blocks) > extractor.max_blocks):
         assert scanned is not None, "there is a scan wherever the extractor is not asked"
-        return _reading(pages, crawled, urls, pa.nulls(len(pages), pa.large_string()), scanned, chars)
+        return _reading(pages, crawled, pa.nulls(len(pages), pa.large_string()), scanned, chars)
     found = extract_pages(pages, extractor.model, extractor.options, alt_texts=extractor.alt_texts)
-    chars += num_chars(found.kind_B, found.verdict_B, found.judged.of.counts)
-    return _reading(pages, crawled, urls, found.text, found.scan, chars)
+    num_blocks_N = np.diff(found.scan.block_offsets)
+    counted_B = np.repeat(num_blocks_N <= extractor.max_blocks, num_blocks_N)
+    kind_B, verdict_B, counts = found.kind_B, found.verdict_B, found.judged.of.counts
+    chars += num_chars(kind_B[counted_B], verdict_B[counted_B], counts[counted_B])
+    return _reading(pages, crawled, found.text, found.scan, chars)
 
 
-def _reading(
-    pages: Utf8, crawled: pa.Array, urls: pa.Array, text: pa.Array, scanned: Scan, chars: np.ndarray
-) -> Reading:
+def _reading(pages: Utf8, crawled: Crawled, text: pa.Array, scanned: Scan, chars: np.ndarray) -> Reading:
     notes = scanned.rows.notes
     kind, start, end = notes[:, 0].astype(np.uint8), notes[:, 1].copy(), notes[:, 2].copy()
     return Reading(
         text=text,
-        metadata=metadata_columns(pages.data, scanned.note_offsets, kind, start, end, crawled, urls),
+        metadata=metadata_columns(pages.data, scanned.note_offsets, kind, start, end, crawled),
         num_blocks_N=np.diff(scanned.block_offsets),
         oddities_N=scanned.oddities_N,
         chars=chars,

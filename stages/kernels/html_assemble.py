@@ -37,12 +37,14 @@ from stages.kernels.html_assemble_units import (
     place_elements,
     separator,
 )  # fmt: skip
+from stages.kernels.html_tags import HEADING, TAG_BITS
 from stages.kernels.html_text import (
     B_ELEMENT,
     B_END,
     B_FIRST_LINK,
     B_LINKS,
     B_START,
+    E_TAG,
     L_HREF,
     L_HREF_END,
     LINE_FEED,
@@ -87,13 +89,16 @@ def _put_separator(kind: int, text: np.ndarray, at: int) -> int:
 
 
 @inlined
-def _put_marker(row: int, places: np.ndarray, text: np.ndarray, at: int) -> int:
-    """Write the bullet or number of the item whose first kept block this is, and note that it has been."""
+def _put_marker(row: int, tag: int, places: np.ndarray, text: np.ndarray, at: int) -> int:
+    """Write the bullet or number of the item whose first kept block this is, and note that it has been. An item that
+    begins with a heading is an article in a list of articles, and has none."""
     unit = places[row, UNIT]
     if unit < 0 or places[unit, POSITION] < 0 or places[row, PRE_OF] >= 0:
         return at
     position: Any = np.int64(places[unit, POSITION])
     places[unit, POSITION] = -1
+    if TAG_BITS[tag] & HEADING:
+        return at
     if position == 0:
         return copy(_BULLET, 0, len(_BULLET), text, at)
     divisor = 1
@@ -137,7 +142,7 @@ def assemble(
             if at > begin:
                 at = _put_separator(separator(row, other, rows.elements, first_element, places), text, at)
             if with_markers:
-                at = _put_marker(other, places, text, at)
+                at = _put_marker(other, rows.elements[rows.blocks[b, B_ELEMENT], E_TAG], places, text, at)
             start = at
             if links_as == DROP and rows.blocks[b, B_LINKS]:
                 in_pre = places[other, PRE_OF] >= 0

@@ -32,6 +32,8 @@ def train(pages: Path, gold: Path, output: Path, *, measure: bool = False, model
     """Learn from the gold pages of two folders and write the model, its card and, if `measure`, its figures. `models`:
     a folder to keep the models of cross-validation in. Raises DataError where no page has gold, StoreError."""
     settings = Settings()
+    if not output.parent.is_dir():
+        raise DataError("no such folder", where=str(output.parent), expected="a folder to write the model to")
     gold_pages = list(read_pages(gold, pages, with_broken=True, with_unlabelled=True))
     if all(page.gold.main_text is None for page in gold_pages):
         raise DataError("no page has gold", where=str(gold), expected=f"the URIs of pages in {pages}")

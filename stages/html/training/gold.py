@@ -24,6 +24,7 @@ import publicsuffixlist
 import xxhash
 import zstandard
 
+from pipeline.errors import DataError
 from stages.commoncrawl import Config, list_shards, read_shard
 from stages.decoding.charset import decode
 
@@ -77,15 +78,24 @@ class GoldPage:
 
 
 def read_gold(folder: Path) -> dict[str, Gold]:
-    """The rows of a folder's gold files that have gold, by URI."""
+    """The rows of a folder's gold files that have gold, by URI. Raises DataError for what is no such file."""
     rows: dict[str, Gold] = {}
     for path in sorted(folder.glob("gold-*.jsonl.zst")):
-        with path.open("rb") as raw:
-            for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), encoding="utf-8"):
-                row = json.loads(line)
-                if row["gold"]:
-                    rows[row["uri"]] = Gold(row["uri"], row["source"], row["real_url"], _main_text(row["gold"]))
+        try:
+            rows |= {gold.uri: gold for gold in _rows(path)}
+        except (zstandard.ZstdError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"unreadable: {error!r}", where=str(path), expected="lines of JSON with uri, source, real_url and gold"
+            ) from error
     return rows
+
+
+def _rows(path: Path) -> Iterator[Gold]:
+    with path.open("rb") as raw:
+        for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), encoding="utf-8"):
+            row = json.loads(line)
+            if row["gold"]:
+                yield Gold(row["uri"], row["source"], row["real_url"], _main_text(row["gold"]))
 
 
 def _main_text(gold: str | dict[str, list[str]]) -> str | Snippets:

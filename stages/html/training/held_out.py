@@ -37,7 +37,8 @@ def by_site(examples: Examples) -> list[Split]:
 def by_source(examples: Examples) -> list[Split]:
     """A split per group of sources. The sites of the pages tested are not learned from in other sources either."""
     group_P = np.array([group_of(page.gold.source) for page in examples.pages])
-    return [_split(examples, f"without-{group}", group_P == group) for group in np.unique(group_P)]
+    splits = [_split(examples, f"without-{group}", group_P == group) for group in np.unique(group_P)]
+    return [split for split in splits if split.tested_P.any()]
 
 
 def group_of(source: str) -> str:

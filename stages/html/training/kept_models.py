@@ -27,7 +27,7 @@ from stages.html.training.learning import learn
 from stages.html.training.settings import Settings
 
 _STAGES = Path(__file__).parents[2]
-_SOURCES = ("html/*.py", "html/training/*.py", "kernels/html_*.py")
+_SOURCES = ("html/*.py", "html/training/*.py", "kernels/*.py", "decoding/*.py")
 
 
 def model_of(examples: Examples, split: Split, settings: Settings, folder: Path | None) -> Model:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 LISTS, ITEMS, CELLS = {"ul", "ol", "dl"}, {"li", "dt", "dd"}, {"td", "th"}
+HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 INLINE = {"b", "span", "a", "i"}
 
 
@@ -128,7 +129,7 @@ def text_of(blocks: Sequence[Block], keep: Sequence[bool], bullets: bool = False
             text += _parted(kept[k - 1], block, kept)
         unit = innermost(block.path, ITEMS | CELLS)
         if bullets and unit and unit.position is not None and not innermost(block.path, {"pre"}, ""):
-            if id(unit) not in marked:
+            if id(unit) not in marked and not innermost(block.path, HEADINGS, ""):
                 text += f"{unit.position}. " if unit.position else "• "
             marked.add(id(unit))
         text += block.text

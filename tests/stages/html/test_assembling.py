@@ -94,6 +94,7 @@ def test_texts_dropped_blocks_leave_a_cell_one_line() -> None:
         ("<ol><li><p>a<p>b</ol>", [False, True], "1. b"),
         ("<ul><li><table><tr><td>a</table><p>b</ul>", None, "a\n\n• b"),
         ("<dl><dt>a<dd>b</dl>", None, "a\nb"),
+        ("<ul><li><h2>a</h2><p>b<li>c</ul>", None, "a\n\nb\n\n• c"),
         ("<pre><ol><li>a<li>b</ol></pre>", None, "a\nb"),
         ("<ol>" + "<li>x" * 11 + "</ol>", [False] * 9 + [True] * 2, "10. x\n11. x"),
     ],

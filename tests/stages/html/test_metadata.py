@@ -15,7 +15,7 @@ import pytest
 from pipeline.stage import NarrowContext
 from stages.commoncrawl import Config, commoncrawl
 from stages.decoding.charset import decode
-from stages.html.metadata import MetadataColumns, metadata_columns
+from stages.html.metadata import MetadataColumns, crawled_of, metadata_columns
 from tests.shared_data import SHARED, needs_shared
 from tests.stages.kernels.html_notes import JSON_LD, Notes, laid_out, of_page, of_pages
 
@@ -25,7 +25,10 @@ TEXTS = ("title", "byline", "site_name")
 
 def columns(notes: Notes, crawled: pa.Array | None = None, urls: pa.Array | None = None) -> MetadataColumns:
     notes.data.flags.writeable = False
-    found = metadata_columns(notes.data, notes.note_offsets, notes.kind, notes.start, notes.end, crawled, urls)
+    found = metadata_columns(
+        notes.data, notes.note_offsets, notes.kind, notes.start, notes.end,
+        crawled_of(len(notes.note_offsets) - 1, crawled, urls),
+    )  # fmt: skip
     for name in (*TEXTS, "published", "declared_language"):
         getattr(found, name).validate(full=True)
     return found

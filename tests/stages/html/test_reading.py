@@ -10,7 +10,7 @@ import pytest
 
 import stages.html.reading
 from stages.html.assembling import TextOptions
-from stages.html.metadata import MetadataColumns
+from stages.html.metadata import MetadataColumns, crawled_of
 from stages.html.model import load_model
 from stages.html.reading import Extractor, Reading, read_pages
 from stages.kernels import utf8
@@ -29,7 +29,7 @@ def read(pages: list[str], max_blocks: int | None = 100) -> list[Reading]:
     extractor = None
     if max_blocks is not None:
         extractor = Extractor(model=load_model(), options=TextOptions(), alt_texts=False, max_blocks=max_blocks)
-    return list(read_pages(utf8.padded(utf8.view(array)), crawled, pa.nulls(len(pages), pa.string()), extractor))
+    return list(read_pages(utf8.padded(utf8.view(array)), crawled_of(len(pages), crawled), extractor))
 
 
 def titles(metadata: MetadataColumns) -> list[str | None]:
