@@ -40,7 +40,7 @@ from stages.html.model import MODEL_FILE, ModelError, load_model
 from stages.html.reading import Extractor, read_pages
 from stages.kernels.html_kinds import KINDS
 from stages.kernels.html_text import DEEP, UNCLOSED_COMMENT, UNCLOSED_RAW_TEXT
-from stages.kernels.html_verdicts import KEPT, KEPT_COMMENT, NOT_MAIN, VERDICTS
+from stages.kernels.html_verdicts import KEPT_VERDICTS, NOT_MAIN, VERDICTS
 
 # Of the rules that a page breaks, the first in this order is its reason.
 REASONS = (
@@ -218,12 +218,12 @@ def _find(
 
 def _count_chars(chars: np.ndarray, counters: Counter[str]) -> None:
     """Characters kept and dropped by kind of block, which add up to what came in; those dropped by a rule alone."""
-    kept_K = chars[:, KEPT] + chars[:, KEPT_COMMENT]
+    kept_K = chars[:, KEPT_VERDICTS].sum(axis=1)
     for kind, kept, dropped in zip(KINDS, kept_K, chars.sum(axis=1) - kept_K, strict=True):
         counters[f"chars_kept_{kind}".replace(" ", "_")] += int(kept)
         counters[f"chars_dropped_{kind}".replace(" ", "_")] += int(dropped)
     for place, verdict in enumerate(VERDICTS):
-        if place not in (NOT_MAIN, KEPT, KEPT_COMMENT):
+        if place not in (NOT_MAIN, *KEPT_VERDICTS):
             counters[f"chars_dropped_as_{verdict}".replace(" ", "_")] += int(chars[:, place].sum())
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from stages.html.scanning import Scan
 from stages.kernels.html_assemble import assemble, capacity
 from stages.kernels.html_assemble_links import DROP, MARKDOWN, TEXT
-from stages.kernels.html_verdicts import KEPT, KEPT_COMMENT, fill_verdicts
+from stages.kernels.html_verdicts import KEPT_VERDICTS, fill_verdicts
 from stages.kernels.utf8 import PADDING, Utf8
 
 _LINKS = {"text": TEXT, "drop": DROP, "markdown": MARKDOWN}
@@ -61,7 +61,7 @@ def verdicts(
 
 def kept(verdict_B: np.ndarray) -> np.ndarray:
     """bool[B]: blocks that are part of the text."""
-    kept_B: np.ndarray = (verdict_B == KEPT) | (verdict_B == KEPT_COMMENT)
+    kept_B: np.ndarray = np.isin(verdict_B, KEPT_VERDICTS)
     return kept_B
 
 

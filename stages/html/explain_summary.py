@@ -15,7 +15,7 @@ from stages.html.assembling import kept
 from stages.html.explaining import ABOUT
 from stages.html.extractor import Extracted
 from stages.kernels.html_kinds import KINDS
-from stages.kernels.html_verdicts import KEPT, KEPT_COMMENT, VERDICTS, num_chars
+from stages.kernels.html_verdicts import KEPT_VERDICTS, VERDICTS, num_chars
 
 _COLUMNS = ("Kind", "Kept and dropped", "Blocks", "Characters", "Kept", "Dropped")
 
@@ -23,7 +23,7 @@ _COLUMNS = ("Kind", "Kept and dropped", "Blocks", "Characters", "Kept", "Dropped
 def headline(extracted: Extracted) -> Markup:
     """How much came in, how much is kept."""
     chars = _chars(extracted)
-    of_text = int(chars[:, [KEPT, KEPT_COMMENT]].sum())
+    of_text = int(chars[:, KEPT_VERDICTS].sum())
     num_kept = int(kept(extracted.verdict_B).sum())
     return element(
         "p", {"class": "headline"},
@@ -36,7 +36,7 @@ def headline(extracted: Extracted) -> Markup:
 def by_kind(extracted: Extracted) -> Markup:
     """A table of the kinds of blocks there are, and what dropped blocks were dropped for."""
     chars = _chars(extracted)
-    total_K, kept_K = chars.sum(axis=1), chars[:, [KEPT, KEPT_COMMENT]].sum(axis=1)
+    total_K, kept_K = chars.sum(axis=1), chars[:, KEPT_VERDICTS].sum(axis=1)
     blocks_K = np.bincount(extracted.kind_B, minlength=len(KINDS))
     most = float(total_K.max(initial=0))
     rows = [
@@ -46,7 +46,7 @@ def by_kind(extracted: Extracted) -> Markup:
     of_verdict = [
         (name[:1].upper() + name[1:], f"{count(int(chars[:, v].sum()))} characters")
         for v, name in enumerate(VERDICTS)
-        if v not in (KEPT, KEPT_COMMENT) and chars[:, v].any()
+        if v not in KEPT_VERDICTS and chars[:, v].any()
     ]
     body = element("tbody", None, rows)
     shown = table("kinds", "By kind of block", _COLUMNS, [body], _COLUMNS[2:])

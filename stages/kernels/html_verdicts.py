@@ -6,7 +6,7 @@ Cost:   2 to 10 ns a block
 Source: docs/design.md, "Main text"; titles as stages/kernels/html_word_sums.py compares them
 
 Where comments make up more than half of what the model kept of a page, they are what the page is for (a forum, a
-discussion), and stay.
+discussion), and stay. An article has its headline: where the model left it out, the heading like the title comes back.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from stages.kernels.html_text import B_END, B_LINK_BYTES, B_START, Scanned
 from stages.kernels.html_words import CHARS, HALF_WORDS
 from stages.kernels.inlined import inlined
 
-VERDICTS = ("not main text", "kept", "kept as comment", "comment", "headline", "byline", "only links")
-NOT_MAIN, KEPT, KEPT_COMMENT, AS_COMMENT, AS_HEADLINE, AS_BYLINE, ONLY_LINKS = range(len(VERDICTS))
+VERDICTS = (
+    "not main text", "kept", "kept as comment", "kept as headline", "comment", "headline", "byline", "only links",
+)  # fmt: skip
+NOT_MAIN, KEPT, KEPT_COMMENT, KEPT_HEADLINE, AS_COMMENT, AS_HEADLINE, AS_BYLINE, ONLY_LINKS = range(len(VERDICTS))
+KEPT_VERDICTS = (KEPT, KEPT_COMMENT, KEPT_HEADLINE)
 
 COMMENT_HALF_WORDS = 12  # of a comment worth keeping: six words
 LONG_HALF_WORDS = 40  # twenty words: a paragraph of a text, before which its headline and byline stand
@@ -31,6 +34,7 @@ BYLINE_HALF_WORDS = 30  # of a byline: fifteen words; a longer one tells somethi
 HEAD_PARAGRAPHS, HEAD_BLOCKS = 2, 12  # a byline comes before the third paragraph, and among the first blocks
 SAME_TITLE, COVERS_TITLE = 153, 128  # of 255: 60 % of the block's words, 50 % of the title's
 OF_A_HEADING = 1000  # more than any overlap
+HEADLINE_BLOCKS = 30  # between a headline that the model left out and the text: pictures, sharing, dates
 
 
 @inlined
@@ -76,6 +80,24 @@ def _headline(
 
 
 @inlined
+def _add_headline(
+    first: int, last: int, kind_B: np.ndarray, counts: np.ndarray, features: np.ndarray, verdict_B: np.ndarray
+) -> None:
+    """Keep the last heading like the page's title that stands up to HEADLINE_BLOCKS before the text, where no block up
+    to its first long paragraph is like it."""
+    start = first
+    while start < last and verdict_B[start] != KEPT:
+        start += 1
+    if start == last or _headline(first, last, kind_B, counts, features, verdict_B) >= 0:
+        return
+    for b in range(start - 1, max(first, start - HEADLINE_BLOCKS) - 1, -1):
+        is_like = features[b, TITLE_SHARE] >= SAME_TITLE and features[b, TITLE_COVERED] >= COVERS_TITLE
+        if kind_B[b] == HEADING and is_like:
+            verdict_B[b] = KEPT_HEADLINE
+            return
+
+
+@inlined
 def _of_bylines(
     first: int, last: int, rows: Scanned, kind_B: np.ndarray, counts: np.ndarray, verdict_B: np.ndarray
 ) -> None:  # fmt: skip
@@ -112,9 +134,11 @@ def fill_verdicts(
             if headline >= 0:
                 verdict_B[headline] = AS_HEADLINE
             _of_bylines(first, last, rows, kind_B, counts, verdict_B)
+        else:
+            _add_headline(first, last, kind_B, counts, features, verdict_B)
         if without_links:
             for b in range(first, last):
-                is_kept = verdict_B[b] == KEPT or verdict_B[b] == KEPT_COMMENT
+                is_kept = verdict_B[b] == KEPT or verdict_B[b] == KEPT_COMMENT or verdict_B[b] == KEPT_HEADLINE
                 if is_kept and is_linked_out(rows.text, b, rows.blocks, rows.links):
                     verdict_B[b] = ONLY_LINKS
 
@@ -127,7 +151,7 @@ def _count(kind_B: np.ndarray, verdict_B: np.ndarray, counts: np.ndarray, chars:
 
 def num_chars(kind_B: np.ndarray, verdict_B: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """int64[kinds, verdicts]: code points of the blocks of each kind with each verdict. A row sums up to what came in
-    of that kind; what was kept is its columns KEPT and KEPT_COMMENT, linked text that is left out included."""
+    of that kind; what was kept is its columns KEPT_VERDICTS, linked text that is left out included."""
     chars = np.zeros((len(KINDS), len(VERDICTS)), np.int64)
     _count(kind_B, verdict_B, counts, chars)
     return chars

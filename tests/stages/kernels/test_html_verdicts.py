@@ -10,7 +10,7 @@ from stages.html.scanning import scan
 from stages.kernels import utf8
 from stages.kernels.html_features import OWN_FEATURES, TITLE_COVERED, TITLE_SHARE
 from stages.kernels.html_kinds import KINDS, kinds
-from stages.kernels.html_verdicts import KEPT, KEPT_COMMENT, VERDICTS, num_chars
+from stages.kernels.html_verdicts import KEPT, KEPT_VERDICTS, VERDICTS, num_chars
 from stages.kernels.html_words import CHARS, HALF_WORDS, NUM_COUNTS
 
 LONG = "The committee met on Tuesday, and after an hour of debate it agreed to put the question off until spring comes."
@@ -42,6 +42,19 @@ class Pages:
 
 def test_verdicts_without_options_are_the_models() -> None:
     assert Pages("<p>a<p>b").named([True, False]) == ["kept", "not main text"]
+
+
+def test_verdicts_article_whose_headline_the_model_left_out_gets_it_back() -> None:
+    like = {"Harbour sets record": (200, 200)}
+    html = f"<h2>Harbour sets record</h2><p>menu<h1>Harbour sets record</h1><p>share<p>{LONG}"
+    page, without = Pages(html, overlaps=like), [False, False, False, False, True]
+    assert page.named(without) == ["not main text", "not main text", "kept as headline", "not main text", "kept"]
+    assert page.named(without, mode="body") == [*["not main text"] * 4, "kept"]
+    assert page.named([False, False, True, False, True])[0] == "not main text"
+    assert page.named([False] * 5) == ["not main text"] * 5
+    assert Pages(html).named(without)[2] == "not main text"
+    far = Pages("<h1>Harbour sets record</h1>" + "<p>x" * 30 + f"<p>{LONG}", overlaps=like)
+    assert far.named([False] * 31 + [True])[0] == "not main text"
 
 
 def test_verdicts_comments_beside_a_text_are_dropped() -> None:
@@ -136,5 +149,5 @@ def test_num_chars_of_a_kind_are_kept_or_dropped_for_a_reason() -> None:
         of_kind = [b for b in range(len(page.texts)) if page.kind_B[b] == k]
         assert chars[k].sum() == sum(len(page.texts[b]) for b in of_kind), name
         is_kept = [b for b in of_kind if kept(verdict_B)[b]]
-        assert chars[k, [KEPT, KEPT_COMMENT]].sum() == sum(len(page.texts[b]) for b in is_kept), name
+        assert chars[k, KEPT_VERDICTS].sum() == sum(len(page.texts[b]) for b in is_kept), name
     assert chars[KINDS.index("paragraph"), KEPT] == len(LONG) + 2
