@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.markup import Markup, element, fragment
 from pipeline.report import OTHERS
+from pipeline.report_counters import counter_tables, split_counters
 from pipeline.report_histogram import has_limits, histogram, how_to_read
 from pipeline.report_lines import line_chart
 from pipeline.report_parts import (
@@ -49,6 +50,7 @@ def section(step: Step, report: Mapping[str, Any], anchor: str, around: Markup) 
         _reasons("Why documents were dropped", amounts, report.get("bytes_dropped") or {}, step.get("docs_in")),
         _reasons("Why documents would be dropped", would_drop, {}, step.get("docs_in")),
         _figures(report),
+        *counter_tables(report.get("counters") or {}),
         _charts(report),
         _tallies(report, step),
         fragment(tables(report.get("tables") or {})),
@@ -143,7 +145,7 @@ def _reason_row(words: Markup | str, n: int, most: int, docs_in: Any, lost: int 
 
 def _figures(report: Mapping[str, Any]) -> Markup | None:
     """Figures and counters, as the stage named them."""
-    known = {**(report.get("figures") or {}), **(report.get("counters") or {})}
+    known = {**(report.get("figures") or {}), **split_counters(report.get("counters") or {})[0]}
     shown = list(known.items())[:MAX_FIGURES]
     if not shown:
         return None

@@ -219,12 +219,13 @@ def _find(
 def _count_chars(chars: np.ndarray, counters: Counter[str]) -> None:
     """Characters kept and dropped by kind of block, which add up to what came in; those dropped by a rule alone."""
     kept_K = chars[:, KEPT_VERDICTS].sum(axis=1)
-    for kind, kept, dropped in zip(KINDS, kept_K, chars.sum(axis=1) - kept_K, strict=True):
-        counters[f"chars_kept_{kind}".replace(" ", "_")] += int(kept)
-        counters[f"chars_dropped_{kind}".replace(" ", "_")] += int(dropped)
+    for kind, total, kept in zip(KINDS, chars.sum(axis=1), kept_K, strict=True):
+        row = f"characters by kind of block/{kind}"
+        counters[f"{row}/in"], counters[f"{row}/kept"] = int(total), int(kept)
+        counters[f"{row}/dropped"] = int(total - kept)
     for place, verdict in enumerate(VERDICTS):
-        if place not in (NOT_MAIN, *KEPT_VERDICTS):
-            counters[f"chars_dropped_as_{verdict}".replace(" ", "_")] += int(chars[:, place].sum())
+        if place not in (NOT_MAIN, *KEPT_VERDICTS) and chars[:, place].any():
+            counters[f"chars_dropped_as_{verdict}".replace(" ", "_")] = int(chars[:, place].sum())
 
 
 def _drops(

@@ -211,9 +211,9 @@ def test_extract_oddities_and_characters_by_kind_are_counted(default: BatchFunct
     counters = default(batch_of(pages)).counters
     assert [counters[n] for n in ("unclosed_comment", "unclosed_raw_text", "nested_over_512")] == [1, 1, 1]
     counters = default(batch_of([html(ARTICLE)] * 2)).counters
-    assert counters["chars_kept_paragraph"] == 2 * sum(map(len, PARAGRAPHS))
-    assert counters["chars_dropped_navigation"] == 2 * len("HomeBoats")
-    assert counters["chars_dropped_footer"] == 2 * len("Imprint and privacy")
+    assert counters["characters by kind of block/paragraph/kept"] == 2 * sum(map(len, PARAGRAPHS))
+    assert counters["characters by kind of block/navigation/dropped"] == 2 * len("HomeBoats")
+    assert counters["characters by kind of block/footer/dropped"] == 2 * len("Imprint and privacy")
 
 
 @pytest.mark.parametrize("charset", ["gb2312", "gbk", "gb18030"])
