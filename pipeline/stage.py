@@ -8,8 +8,7 @@ A stage module defines a frozen, keyword-only dataclass `Config` and one functio
   Its module may also hold an `explain_page` (stage_loader.page_explainer), for `crawlmill explain --text`.
 - wide: needs the whole input; runs phases of tasks through its context and writes one artifact.
 
-Whatever a stage returns depends on its config and its input alone: never on which worker ran it, in what order, or what
-came before on the same worker.
+What a stage returns depends on its config and its input alone: not on the worker, the order, or what came before.
 """
 
 from __future__ import annotations

@@ -70,6 +70,19 @@ def class_of(code: int) -> int:
 
 
 @inlined
+def _hash_ascii(text: np.ndarray, i: int, end: int, word: Any) -> tuple[Any, int, int]:
+    """(hash of `word` and the letters and digits from i on, the position behind them, how many are digits)."""
+    num_digits = 0
+    low = _FOLDED[text[i]]
+    while low:
+        word = (word ^ np.uint32(low)) * np.uint32(FNV_PRIME)
+        num_digits += low <= 57
+        i += 1
+        low = _FOLDED[text[i]] if i < end else np.uint8(0)
+    return word, i, num_digits
+
+
+@inlined
 def count_block(text: np.ndarray, start: int, end: int, counts: np.ndarray, words: np.ndarray, num_words: int) -> int:
     """Fill a block's row of counts, append its words; their new number."""
     counts[:] = 0
@@ -77,8 +90,7 @@ def count_block(text: np.ndarray, start: int, end: int, counts: np.ndarray, word
     last_word = num_words + MAX_WORDS
     fresh = np.uint32(FNV_OFFSET)
     word, in_word, before, kind = fresh, False, np.uint32(0), -1
-    num_chars, num_digits = 0, 0
-    i = start
+    i, num_chars, num_digits = start, 0, 0
     while i < end:
         code: Any = np.int64(text[i])
         size = 1
@@ -106,15 +118,10 @@ def count_block(text: np.ndarray, start: int, end: int, counts: np.ndarray, word
                 for k in range(size):
                     word = (word ^ np.uint32(text[i + k])) * np.uint32(FNV_PRIME)
             else:
-                first = i
-                low = _FOLDED[code]
-                while low:
-                    word = (word ^ np.uint32(low)) * np.uint32(FNV_PRIME)
-                    num_digits += low <= 57
-                    i += 1
-                    low = _FOLDED[text[i]] if i < end else np.uint8(0)
-                num_chars += i - first - 1
-                kind = _CLASS_OF_ASCII[text[i - 1]]
+                word, behind, digits = _hash_ascii(text, i, end, word)
+                num_digits += digits
+                num_chars += behind - i - 1
+                i, kind = behind, _CLASS_OF_ASCII[text[behind - 1]]
                 continue
         elif now == CJK:
             pair = (np.uint32(code) ^ before) * np.uint32(FNV_PRIME)
